@@ -1,0 +1,18 @@
+//! The contracts that every Fluxgate program shares: identities, subjects, refusals, usage,
+//! configuration and the shapes of the internal API.
+//!
+//! This crate opens no socket and knows no web framework. It may be read without the others.
+
+pub mod admin_api;
+pub mod config;
+pub mod ids;
+pub mod reason;
+pub mod secret;
+pub mod subject;
+pub mod usage;
+
+pub use ids::{KeyId, RequestId, UserId};
+pub use reason::Reason;
+pub use secret::Secret;
+pub use subject::Subject;
+pub use usage::Usage;
