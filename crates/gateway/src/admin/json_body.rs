@@ -1,0 +1,124 @@
+//! The JSON bodies of our own API: of the right media type, not too large, and without a member
+//! that the route doesn't take.
+
+use axum::body::Body;
+use fluxgate_core::Reason;
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+use super::problem::Problem;
+
+/// The longest body is an e-mail, a password and a token: 4 KiB. This leaves room for white space.
+const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// Reads a body. `later` are members of the published API that aren't built yet.
+///
+/// # Errors
+/// 415, 413 or 400, which names the member.
+pub async fn read<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Body,
+    later: &[&str],
+) -> Result<T, Problem> {
+    if !is_json(headers) {
+        let text = "Send the body as JSON, with `Content-Type: application/json`.";
+        return Err(Problem::new(Reason::UnsupportedMediaType, text));
+    }
+    let bytes = match Limited::new(body, BODY_BYTES_MAX).collect().await {
+        Ok(collected) => collected.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            return Err(Problem::new(Reason::BodyTooLarge, "The body is larger than 64 KiB."));
+        }
+        Err(_) => return Err(Problem::new(Reason::BodyBroken, "The body ended early.")),
+    };
+    parse(&bytes, later)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(Ok(value)) = headers.get(CONTENT_TYPE).map(|value| value.to_str()) else {
+        return false;
+    };
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8], later: &[&str]) -> Result<T, Problem> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let parsed = serde_path_to_error::deserialize(&mut reader);
+    if let Some(member) = later_member(bytes, later) {
+        let text = format!("`{member}`: this version doesn't support it yet.");
+        return Err(Problem::new(Reason::InvalidRequest, text));
+    }
+    match parsed {
+        Ok(value) => match reader.end() {
+            Ok(()) => Ok(value),
+            Err(_) => Err(Problem::new(Reason::InvalidJson, "The body isn't one JSON object.")),
+        },
+        Err(error) if error.inner().is_data() => {
+            let (path, fault) = (error.path().to_string(), error.inner());
+            let text = if path == "." || path == "?" {
+                format!("The body can't be used: {fault}.")
+            } else {
+                format!("`{path}`: {fault}.")
+            };
+            Err(Problem::new(Reason::InvalidRequest, text))
+        }
+        Err(_) => Err(Problem::new(Reason::InvalidJson, "The body isn't one JSON object.")),
+    }
+}
+
+/// The first member that the published API has and this version hasn't.
+fn later_member<'a>(bytes: &[u8], later: &[&'a str]) -> Option<&'a str> {
+    let members: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(bytes).ok()?;
+    later.iter().find(|name| members.contains_key(**name)).copied()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use fluxgate_core::admin_api::CreateKey;
+    use http::HeaderValue;
+
+    use super::*;
+
+    async fn read_as(media_type: &'static str, body: &'static str) -> Result<CreateKey, String> {
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(media_type))]);
+        let read = read(&headers, Body::from(body), &["scopes"]).await;
+        read.map_err(|problem| format!("{problem:?}"))
+    }
+
+    #[tokio::test]
+    async fn a_body_is_json_of_a_known_form() {
+        let json = "application/json; charset=utf-8";
+        assert_eq!(read_as(json, r#"{"name":"x"}"#).await.unwrap().name, "x");
+        for (body, says) in [
+            (r#"{"name":"x","scopes":["models"]}"#, "`scopes`: this version doesn't support it"),
+            (r#"{"name":"x","colour":"red"}"#, "colour"),
+            (r#"{"name":1}"#, "`name`: invalid type"),
+            (r#"{"name":"x","name":"y"}"#, "duplicate field `name`"),
+            (r#"{}"#, "missing field `name`"),
+            (r#"{"name":"x","expires_at":"tomorrow"}"#, "`expires_at`"),
+            (r#"{"name":"x"} {}"#, "InvalidJson"),
+            (r#"{"name""#, "InvalidJson"),
+            ("", "InvalidJson"),
+        ] {
+            let problem = read_as(json, body).await.unwrap_err();
+            assert!(problem.contains(says), "{body}: {problem}");
+        }
+    }
+
+    #[tokio::test]
+    async fn other_media_types_and_huge_bodies_are_refused() {
+        for media_type in ["text/plain", "application/x-www-form-urlencoded", "application/jsonx"] {
+            let problem = read_as(media_type, r#"{"name":"x"}"#).await.unwrap_err();
+            assert!(problem.contains("UnsupportedMediaType"), "{problem}");
+        }
+        let headers =
+            HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        let huge = Body::from(vec![b' '; BODY_BYTES_MAX + 1]);
+        let problem = read::<CreateKey>(&headers, huge, &[]).await.unwrap_err();
+        assert!(format!("{problem:?}").contains("BodyTooLarge"));
+    }
+}

@@ -1,0 +1,75 @@
+//! Setting up: whoever has the one-time link becomes the first administrator.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use chrono::Utc;
+use fluxgate_core::admin_api::{SetUp, SetUpDone, User};
+use fluxgate_core::{Reason, Secret};
+use http::{HeaderMap, StatusCode, Uri};
+use tracing::info;
+
+use super::problem::Problem;
+use super::{json_body, origin};
+use crate::app::SharedApp;
+use crate::auth::password::{self, PasswordError};
+use crate::first_start::token_sha256;
+use crate::store::{Email, FirstAdmin};
+
+/// `POST /api/v1/auth/setup`.
+///
+/// # Errors
+/// 403 for a token that isn't, or is no more, the link's.
+pub async fn set_up(
+    State(app): State<SharedApp>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<(StatusCode, Json<SetUpDone>), Problem> {
+    origin::check(&headers, &uri, app.settings.load().public_url.as_ref())?;
+    let asked: SetUp = json_body::read(&headers, body, &[]).await?;
+    let token = token_sha256(&asked.token);
+    // First, so that strangers can't have passwords hashed.
+    if !app.store.has_setup_token(&token).await? {
+        return Err(token_refused());
+    }
+    let email: Email = asked
+        .email
+        .parse()
+        .map_err(|_| Problem::new(Reason::InvalidRequest, "`email`: expected an email address."))?;
+    let phc = password::hash(Secret::from(asked.password), app.argon2).await?;
+    match app.store.create_first_admin(&email, &phc, Some(&token), Utc::now()).await? {
+        FirstAdmin::Created(user) => {
+            info!(user.id = %user.id, "the first administrator was set up");
+            let email = Some(email.as_str().to_owned());
+            let user = User { id: user.id, email, role: user.role };
+            Ok((StatusCode::CREATED, Json(SetUpDone { user })))
+        }
+        FirstAdmin::Exists | FirstAdmin::TokenRefused => Err(token_refused()),
+        FirstAdmin::EmailTaken => {
+            Err(Problem::new(Reason::Conflict, "`email`: another user has this address."))
+        }
+    }
+}
+
+fn token_refused() -> Problem {
+    let text = "This setup link was used, or a later start of the gateway has replaced it.";
+    Problem::new(Reason::InvalidToken, text)
+}
+
+impl From<PasswordError> for Problem {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Length => {
+                Self::new(Reason::InvalidRequest, "`password`: 15 to 1024 bytes.")
+            }
+            PasswordError::Busy { retry_after } => {
+                let text = "Too many passwords are being checked. Try again shortly.";
+                Self::new(Reason::StoreUnavailable, text).retry_after(retry_after)
+            }
+            PasswordError::Hash(_) | PasswordError::Parameters(_) | PasswordError::Thread(_) => {
+                Self::internal(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Identify: whose request it is, from its headers alone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use fluxgate_core::Reason;
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, HeaderName};
+
+use super::api_key::PresentedKey;
+use super::cache::KeyCache;
+use super::directory::{Found, Principal};
+use crate::dialect::Refusal;
+
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// Until the store may be back.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// Finds the key's principal.
+///
+/// # Errors
+/// 401 for a credential that is missing or wrong, 503 where we can't tell.
+pub async fn caller(keys: &KeyCache, headers: &HeaderMap) -> Result<Arc<Principal>, Refusal> {
+    let text = credential(headers)?;
+    let presented = PresentedKey::parse(text).ok_or_else(invalid)?;
+    let principal = match keys.find(presented.id).await {
+        Found::Known(principal) => principal,
+        Found::Unknown => return Err(invalid()),
+        Found::CantTell => {
+            let text = "The key can't be checked right now. Try again shortly.";
+            return Err(Refusal::new(Reason::KeyCheckUnavailable, text).retry_after(RETRY_AFTER));
+        }
+    };
+    if !principal.secret_sha256.matches(&presented.hash()) {
+        return Err(invalid());
+    }
+    // What a key has become is told only to whoever knows its secret.
+    if principal.revoked {
+        return Err(Refusal::new(Reason::KeyRevoked, "This API key was revoked."));
+    }
+    if principal.expires_at.is_some_and(|end| end <= Utc::now()) {
+        return Err(Refusal::new(Reason::KeyExpired, "This API key has expired."));
+    }
+    Ok(principal)
+}
+
+/// `Authorization: Bearer …`, else `x-api-key`.
+fn credential(headers: &HeaderMap) -> Result<&[u8], Refusal> {
+    if let Some(value) = headers.get(AUTHORIZATION) {
+        let bytes = value.as_bytes();
+        return match bytes.split_at_checked(7) {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"bearer ") => Ok(token.trim_ascii()),
+            _ => Err(Refusal::new(
+                Reason::InvalidKey,
+                "The Authorization header must be `Bearer` and an API key.",
+            )),
+        };
+    }
+    headers.get(X_API_KEY).map(|value| value.as_bytes()).ok_or_else(|| {
+        Refusal::new(
+            Reason::MissingKey,
+            "No API key. Send it as `Authorization: Bearer sk-fg-…` or `x-api-key: sk-fg-…`.",
+        )
+    })
+}
+
+fn invalid() -> Refusal {
+    Refusal::new(Reason::InvalidKey, "This API key isn't valid.")
+}

@@ -1,0 +1,56 @@
+//! Follows what other replicas changed in the accounts database, so that a revoked key is refused
+//! here within a second too.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fluxgate_core::Subject;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::app::App;
+
+/// Twice within the second that a revocation may take.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Looks at the table of changes until `stop`.
+pub async fn run(app: Arc<App>, mut last: i64, stop: CancellationToken) {
+    let mut tick = tokio::time::interval(LOOK_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut away = false;
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        match app.store.changes_after(last).await {
+            Ok(changes) => {
+                if std::mem::take(&mut away) {
+                    warn!("the accounts database is back");
+                }
+                for change in changes {
+                    last = last.max(change.id);
+                    apply(&app, &change.subject);
+                }
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut away, true) {
+                    warn!(%error, "the accounts database doesn't answer: known keys are served from memory");
+                }
+            }
+        }
+    }
+}
+
+fn apply(app: &App, subject: &str) {
+    match subject.parse() {
+        Ok(Subject::Key(key)) => {
+            app.directory.forget();
+            app.workers.forget(key);
+        }
+        // What is changed of users and addresses isn't remembered here.
+        Ok(Subject::User(_) | Subject::Address(_)) => {}
+        // A newer replica may know more kinds.
+        Err(error) => debug!(%error, subject, "an unknown kind of change"),
+    }
+}

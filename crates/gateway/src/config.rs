@@ -1,0 +1,125 @@
+//! The configuration as the gateway's rooms use it: settings that requests read, upstreams, files.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+
+use fluxgate_core::config::{Config, Tls, Upstream, UpstreamKind};
+
+use crate::app::{Limits, Settings};
+use crate::listen::ListenerKind;
+use crate::listen::tls::{self, CertificateFiles, TlsError};
+use crate::upstream::{Kind, UpstreamSettings};
+
+/// What a reload may change.
+#[must_use]
+pub fn settings(config: &Config) -> Settings {
+    let listen = &config.listen;
+    Settings {
+        limits: Limits {
+            handshake: listen.handshake,
+            first_byte: listen.first_byte,
+            header: listen.header,
+            idle: listen.idle,
+            body_stall: listen.body_stall,
+            header_bytes: u32::try_from(listen.header_bytes_max).unwrap_or(u32::MAX),
+            body_bytes: listen.body_bytes_max,
+            bodies_in_flight_bytes: listen.bodies_in_flight_bytes_max,
+            h2_streams: listen.h2_streams_max,
+        },
+        public_url: listen.public_url.clone(),
+        trusted_proxies: listen.trusted_proxies.clone(),
+    }
+}
+
+/// The model servers.
+#[must_use]
+pub fn upstreams(config: &Config) -> Vec<UpstreamSettings> {
+    config.effective_upstreams().iter().map(upstream).collect()
+}
+
+fn upstream(upstream: &Upstream) -> UpstreamSettings {
+    UpstreamSettings {
+        name: Arc::from(upstream.name.as_str()),
+        url: upstream.url.clone(),
+        kind: match upstream.kind {
+            UpstreamKind::OpenAi => Some(Kind::OpenAi),
+            UpstreamKind::Ollama => Some(Kind::Ollama),
+            UpstreamKind::Auto => None,
+        },
+        api_key: upstream.api_key.clone(),
+        models: upstream.models.clone(),
+        stream_usage: upstream.stream_usage,
+        connect: upstream.timeouts.connect,
+        first_byte: upstream.timeouts.first_byte,
+        idle: upstream.idle,
+        request: upstream.timeouts.request,
+    }
+}
+
+/// The certificate that was given, else the self-signed one of the data folder.
+///
+/// # Errors
+/// [`TlsError`] where the self-signed one can't be made.
+pub fn certificate_files(tls: &Tls, data_dir: &Path) -> Result<CertificateFiles, TlsError> {
+    match (&tls.cert_path, &tls.key_path) {
+        (Some(cert), Some(key)) => Ok(CertificateFiles { cert: cert.clone(), key: key.clone() }),
+        _ => tls::self_signed(data_dir),
+    }
+}
+
+/// Data threads: what was chosen, else one for each core.
+#[must_use]
+pub fn workers(config: &Config) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    config.listen.workers.map_or_else(cores, NonZeroUsize::get)
+}
+
+/// This replica's name: what was chosen, else host and process.
+#[must_use]
+pub fn replica(config: &Config) -> Box<str> {
+    let chosen = config.listen.replica_id.as_deref();
+    chosen.map_or_else(
+        || {
+            let host = rustix::system::uname();
+            format!("{}-{}", host.nodename().to_string_lossy(), std::process::id()).into()
+        },
+        Box::from,
+    )
+}
+
+/// The listeners with their addresses.
+pub fn listeners(config: &Config) -> impl Iterator<Item = (ListenerKind, std::net::SocketAddr)> {
+    let listen = &config.listen;
+    [
+        (ListenerKind::PublicTls, listen.https),
+        (ListenerKind::PublicClear, listen.http),
+        (ListenerKind::Admin, listen.admin),
+        (ListenerKind::Metrics, listen.metrics),
+        (ListenerKind::Web, listen.web),
+    ]
+    .into_iter()
+    .filter_map(|(kind, address)| Some((kind, address?)))
+}
+
+/// The settings that need a restart and differ.
+#[must_use]
+pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let changes = [
+        ("data_dir", old.data_dir != new.data_dir),
+        ("database", old.database != new.database),
+        ("redis", old.redis != new.redis),
+        ("auth", old.auth != new.auth),
+        ("log", old.log != new.log),
+        ("tls", old.tls != new.tls),
+        ("listen addresses", old.listen.listeners() != new.listen.listeners()),
+        ("listen.workers", old.listen.workers != new.listen.workers),
+        ("listen.replica_id", old.listen.replica_id != new.listen.replica_id),
+        ("listen.connections_max", old.listen.connections_max != new.listen.connections_max),
+        (
+            "listen.connections_per_address_max",
+            old.listen.connections_per_address_max != new.listen.connections_per_address_max,
+        ),
+    ];
+    changes.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+}

@@ -1,0 +1,130 @@
+//! Reads an answer as it passes: what it used, how much of it was delivered, whether it ended.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use fluxgate_core::Usage;
+use fluxgate_core::usage::UsageSource;
+
+use super::capture::Capture;
+use super::frames::{FrameSplitter, Inspect, Verdict};
+use super::{Dialect, Framing, ollama, openai};
+
+/// What an answer has shown so far.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Shown {
+    /// The provider's own count, as last reported.
+    pub reported: Option<Usage>,
+    /// Frames that brought text.
+    pub text_frames: u64,
+    /// Bytes of that text.
+    pub text_bytes: u64,
+    /// The dialect's own end mark was seen.
+    pub ended: bool,
+    /// The upstream itself sent an error frame.
+    pub errored: bool,
+}
+
+/// How an upstream's stream ended, judged by what it had shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// As the dialect wants it, or with an error that the client has seen.
+    Whole,
+    /// Without its end mark: something in between died.
+    Cut,
+}
+
+#[derive(Debug)]
+pub struct AnswerReader {
+    splitter: FrameSplitter,
+    framing: Framing,
+    reader: Reader,
+}
+
+#[derive(Debug)]
+struct Reader {
+    dialect: Dialect,
+    withhold_usage: bool,
+    shown: Shown,
+    /// For documents and oversize frames, which pass in pieces. Boxed: most streams need none.
+    captures: Option<Box<[Capture]>>,
+}
+
+impl AnswerReader {
+    pub fn new(dialect: Dialect, framing: Framing, withhold_usage: bool) -> Self {
+        let reader = Reader { dialect, withhold_usage, shown: Shown::default(), captures: None };
+        Self { splitter: FrameSplitter::new(framing), framing, reader }
+    }
+
+    pub fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// Whether a frame of ours may be put in now.
+    pub fn between_frames(&self) -> bool {
+        self.framing != Framing::Whole && self.splitter.between_frames()
+    }
+
+    /// Takes what arrived; what may pass is put at the end of `out`.
+    pub fn push(&mut self, chunk: Bytes, out: &mut VecDeque<Bytes>) {
+        if self.framing == Framing::Whole {
+            self.reader.piece(&chunk);
+            out.push_back(chunk);
+        } else {
+            self.splitter.push(chunk, &mut self.reader, out);
+        }
+    }
+
+    /// The upstream's body is over: gives the rest of it, and how it ended.
+    pub fn finish(&mut self) -> (Bytes, Ending) {
+        let rest = self.splitter.finish(&mut self.reader);
+        let shown = &self.reader.shown;
+        let whole = self.framing == Framing::Whole || shown.ended || shown.errored;
+        (rest, if whole { Ending::Whole } else { Ending::Cut })
+    }
+
+    /// What the answer used: the provider's own count, else one from what was delivered.
+    pub fn usage(&self, prompt_estimate: u64) -> Usage {
+        let captured = self.reader.captures.as_deref().and_then(|captures| match self.reader.dialect {
+            Dialect::OpenAi => openai::captured_usage(captures),
+            Dialect::Ollama => ollama::captured_usage(captures),
+        });
+        let shown = &self.reader.shown;
+        shown.reported.or(captured).unwrap_or(Usage {
+            prompt: prompt_estimate,
+            // A frame is a token at least; text has about four bytes a token.
+            completion: shown.text_frames.max(shown.text_bytes.div_ceil(4)),
+            source: UsageSource::Estimated,
+            ..Usage::default()
+        })
+    }
+
+    /// Whether text has been delivered: the time of the first is the time to first token.
+    pub fn has_text(&self) -> bool {
+        self.reader.shown.text_frames > 0
+    }
+}
+
+impl Inspect for Reader {
+    fn frame(&mut self, frame: &[u8]) -> Verdict {
+        match self.dialect {
+            Dialect::OpenAi => openai::inspect(frame, self.withhold_usage, &mut self.shown),
+            Dialect::Ollama => {
+                ollama::inspect(frame, &mut self.shown);
+                Verdict::Pass
+            }
+        }
+    }
+
+    fn piece(&mut self, piece: &[u8]) {
+        let captures = self.captures.get_or_insert_with(|| match self.dialect {
+            Dialect::OpenAi => openai::captures(),
+            Dialect::Ollama => ollama::captures(),
+        });
+        captures.iter_mut().for_each(|capture| capture.push(piece));
+        self.shown.text_bytes += match self.dialect {
+            Dialect::OpenAi => openai::text_bytes(piece),
+            Dialect::Ollama => ollama::text_bytes(piece),
+        };
+    }
+}

@@ -1,0 +1,222 @@
+//! The dialects that clients speak: how each asks, how it is refused, how its answers are framed,
+//! where its usage stands and how its streams end. One module each; a dialect knows neither keys
+//! nor upstreams.
+
+mod answer;
+mod capture;
+mod frames;
+mod ollama;
+mod openai;
+pub mod outline;
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fluxgate_core::Reason;
+use http::HeaderValue;
+
+pub use answer::{AnswerReader, Ending};
+pub use ollama::{canonical_name, loaded};
+use outline::{Field, Kind, Outline};
+
+use crate::router::Endpoint;
+use crate::upstream::Kind as UpstreamKind;
+
+/// A closed list: matched exhaustively wherever a dialect makes a difference.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Dialect {
+    OpenAi,
+    Ollama,
+}
+
+/// How an answer's body is cut into frames.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Framing {
+    /// Server-sent events (WHATWG HTML §9.2).
+    Sse,
+    /// One JSON value a line.
+    Ndjson,
+    /// No frames: one document.
+    Whole,
+}
+
+/// What a request asks for, as far as we must know.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ask {
+    pub model: String,
+    pub stream: bool,
+    /// The members that are changed on the way up.
+    pub edits: Vec<Edit>,
+    /// The usage frame of the stream is ours: the client didn't ask for it.
+    pub withhold_usage: bool,
+    /// Tokens of the prompt by our own estimate.
+    pub prompt_estimate: u64,
+    /// Answered here: the model is only to be loaded.
+    pub load_only: bool,
+}
+
+/// One splice of the body: the bytes in `at..until` give way to `with`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Edit {
+    pub at: usize,
+    pub until: usize,
+    pub with: &'static [u8],
+}
+
+/// A refusal on its way to the client.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refusal {
+    pub reason: Reason,
+    /// A safe sentence: no secret, no cause of ours, nothing of the body but field names.
+    pub message: Cow<'static, str>,
+    /// The field that is meant, where it is one.
+    pub param: Option<Cow<'static, str>>,
+    pub retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    #[must_use]
+    pub fn new(reason: Reason, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { reason, message: message.into(), param: None, retry_after: None }
+    }
+
+    #[must_use]
+    pub fn param(mut self, field: impl Into<Cow<'static, str>>) -> Self {
+        self.param = Some(field.into());
+        self
+    }
+
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+}
+
+impl Dialect {
+    /// The dialect that a path's callers expect, also where there is no such route.
+    #[must_use]
+    pub fn of_path(path: &str) -> Self {
+        if path.starts_with("/api/") { Self::Ollama } else { Self::OpenAi }
+    }
+
+    /// Whether an upstream of this kind speaks it.
+    #[must_use]
+    pub const fn fits(self, kind: UpstreamKind) -> bool {
+        match (self, kind) {
+            // Ollama offers OpenAI's routes beside its own.
+            (Self::OpenAi, UpstreamKind::OpenAi | UpstreamKind::Ollama)
+            | (Self::Ollama, UpstreamKind::Ollama) => true,
+            (Self::Ollama, UpstreamKind::OpenAi) => false,
+        }
+    }
+
+    /// Reads what the body asks for.
+    ///
+    /// # Errors
+    /// A refusal that names the field.
+    pub fn read(self, endpoint: Endpoint, outline: &Outline<'_>) -> Result<Ask, Refusal> {
+        match self {
+            Self::OpenAi => openai::read(endpoint, outline),
+            Self::Ollama => ollama::read(endpoint, outline),
+        }
+    }
+
+    /// The body of a refusal.
+    #[must_use]
+    pub fn refusal(self, refusal: &Refusal) -> Bytes {
+        match self {
+            Self::OpenAi => openai::refusal(refusal),
+            Self::Ollama => ollama::refusal(refusal),
+        }
+    }
+
+    /// The frame that ends a stream which can't be finished.
+    #[must_use]
+    pub fn error_frame(self, refusal: &Refusal) -> Bytes {
+        match self {
+            Self::OpenAi => openai::error_frame(refusal),
+            Self::Ollama => ollama::refusal_line(refusal),
+        }
+    }
+}
+
+impl Framing {
+    /// How an answer of this media type is framed.
+    #[must_use]
+    pub fn of(content_type: Option<&HeaderValue>) -> Self {
+        let Some(value) = content_type else { return Self::Whole };
+        let value = value.as_bytes();
+        let is = |name: &[u8]| {
+            value.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+        };
+        if is(b"text/event-stream") {
+            Self::Sse
+        } else if is(b"application/x-ndjson") {
+            Self::Ndjson
+        } else {
+            Self::Whole
+        }
+    }
+}
+
+/// ⌈UTF-8 bytes ÷ 3⌉ of text, and 8 for each message's envelope.
+fn estimate(outline: &Outline<'_>) -> u64 {
+    let stats = outline.stats();
+    stats.text_bytes.div_ceil(3) + 8 * u64::from(stats.messages)
+}
+
+/// What a field of a request may be.
+#[derive(Clone, Copy, Debug)]
+enum Expected {
+    Required(&'static [Kind]),
+    /// Absent and `null` are the same.
+    Optional(&'static [Kind]),
+}
+
+fn expect_kind(outline: &Outline<'_>, field: Field, expected: &Expected) -> Result<(), Refusal> {
+    let (kinds, required) = match expected {
+        Expected::Required(kinds) => (kinds, true),
+        Expected::Optional(kinds) => (kinds, false),
+    };
+    match outline.field(field) {
+        Some(value) if kinds.contains(&value.kind) => Ok(()),
+        Some(value) if value.is_null() && !required => Ok(()),
+        None if !required => Ok(()),
+        None => Err(missing(field.name())),
+        Some(_) => {
+            let wanted: Vec<&str> = kinds.iter().map(|kind| kind.description()).collect();
+            Err(wrong_type(field.name(), &wanted.join(" or ")))
+        }
+    }
+}
+
+fn required_string(outline: &Outline<'_>, field: Field) -> Result<String, Refusal> {
+    let value = outline
+        .field(field)
+        .filter(|value| !value.is_null())
+        .ok_or_else(|| missing(field.name()))?;
+    match value.as_str() {
+        Some(text) if !text.is_empty() => Ok(text.into_owned()),
+        _ => Err(wrong_type(field.name(), "a string that isn't empty")),
+    }
+}
+
+fn flag(outline: &Outline<'_>, field: Field) -> Result<Option<bool>, Refusal> {
+    match outline.field(field) {
+        None => Ok(None),
+        Some(value) if value.is_null() => Ok(None),
+        Some(value) => {
+            value.as_bool().map(Some).ok_or_else(|| wrong_type(field.name(), "a boolean"))
+        }
+    }
+}
+
+fn missing(field: &'static str) -> Refusal {
+    Refusal::new(Reason::InvalidField, format!("The field `{field}` is required.")).param(field)
+}
+
+fn wrong_type(field: &'static str, expected: &str) -> Refusal {
+    Refusal::new(Reason::InvalidField, format!("The field `{field}` must be {expected}.")).param(field)
+}

@@ -1,0 +1,251 @@
+//! OpenAI's dialect: chat completions, completions and embeddings.
+//! Source: the provider's API reference, "Chat", "Completions", "Embeddings", "Error codes".
+
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use fluxgate_core::reason::Fault;
+use fluxgate_core::usage::UsageSource;
+use fluxgate_core::{Reason, Usage};
+use memchr::memmem::Finder;
+use serde::{Deserialize, Serialize};
+
+use super::answer::Shown;
+use super::capture::{Capture, read as read_json, string_bytes, value_after};
+use super::frames::Verdict;
+use super::outline::{Field, Kind, Outline, StreamOption};
+use super::{Ask, Edit, Refusal, estimate};
+use crate::router::Endpoint;
+
+/// Reads a request.
+///
+/// # Errors
+/// A field that is missing or of a wrong type.
+pub fn read(endpoint: Endpoint, outline: &Outline<'_>) -> Result<Ask, Refusal> {
+    let model = super::required_string(outline, Field::Model)?;
+    let stream = super::flag(outline, Field::Stream)?.unwrap_or(false);
+    for (field, kinds) in expected(endpoint) {
+        super::expect_kind(outline, *field, kinds)?;
+    }
+    let mut edits = Vec::new();
+    let mut withhold_usage = false;
+    if stream && matches!(endpoint, Endpoint::ChatCompletions | Endpoint::Completions) {
+        withhold_usage = ask_for_usage(outline, &mut edits)?;
+    }
+    Ok(Ask {
+        model,
+        stream,
+        edits,
+        withhold_usage,
+        prompt_estimate: estimate(outline),
+        load_only: false,
+    })
+}
+
+/// The fields that each route needs or knows, and what they may be.
+fn expected(endpoint: Endpoint) -> &'static [(Field, super::Expected)] {
+    use super::Expected::{Optional, Required};
+    const COUNTS: [(Field, super::Expected); 3] = [
+        (Field::MaxTokens, Optional(&[Kind::Number])),
+        (Field::MaxCompletionTokens, Optional(&[Kind::Number])),
+        (Field::N, Optional(&[Kind::Number])),
+    ];
+    const TEXT: &[Kind] = &[Kind::String, Kind::Array];
+    match endpoint {
+        Endpoint::ChatCompletions => {
+            const { &[(Field::Messages, Required(&[Kind::Array])), COUNTS[0], COUNTS[1], COUNTS[2]] }
+        }
+        Endpoint::Completions => {
+            const { &[(Field::Prompt, Optional(TEXT)), COUNTS[0], COUNTS[2]] }
+        }
+        Endpoint::Embeddings => const { &[(Field::Input, Required(TEXT))] },
+        _ => &[],
+    }
+}
+
+/// Makes the stream end with its usage. Gives whether that frame has to be withheld, since the
+/// client didn't ask for it.
+fn ask_for_usage(outline: &Outline<'_>, edits: &mut Vec<Edit>) -> Result<bool, Refusal> {
+    let (at, until, with): (usize, usize, &'static [u8]) = match outline.field(Field::StreamOptions) {
+        None => {
+            let at = outline.body_open();
+            (at, at, br#""stream_options":{"include_usage":true},"#)
+        }
+        Some(options) => match options.kind {
+            Kind::Null => {
+                (options.range.start, options.range.end, br#"{"include_usage":true}"#)
+            }
+            Kind::Object => match outline.stream_option(StreamOption::IncludeUsage) {
+                Some(asked) if asked.as_bool() == Some(true) => return Ok(false),
+                Some(asked) if asked.is_null() || asked.as_bool() == Some(false) => {
+                    (asked.range.start, asked.range.end, b"true")
+                }
+                Some(_) => {
+                    return Err(super::wrong_type("stream_options.include_usage", "a boolean"));
+                }
+                None if options.is_empty() => {
+                    (options.range.start, options.range.end, br#"{"include_usage":true}"#)
+                }
+                None => {
+                    let at = options.range.start + 1;
+                    (at, at, br#""include_usage":true,"#)
+                }
+            },
+            _ => return Err(super::wrong_type("stream_options", "an object")),
+        },
+    };
+    edits.push(Edit { at, until, with });
+    Ok(true)
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    error: ErrorObject<'a>,
+}
+
+#[derive(Serialize)]
+struct ErrorObject<'a> {
+    message: &'a str,
+    r#type: &'a str,
+    param: Option<&'a str>,
+    code: &'a str,
+}
+
+/// `{"error":{"message","type","param","code"}}`
+pub fn refusal(refusal: &Refusal) -> Bytes {
+    let body = ErrorBody {
+        error: ErrorObject {
+            message: &refusal.message,
+            r#type: error_type(refusal.reason),
+            param: refusal.param.as_deref(),
+            code: refusal.reason.code(),
+        },
+    };
+    serde_json::to_vec(&body).unwrap_or_default().into()
+}
+
+/// The official clients raise on a `data:` frame with a top-level `error`.
+pub fn error_frame(refused: &Refusal) -> Bytes {
+    [b"data: ".as_slice(), &refusal(refused), b"\n\n"].concat().into()
+}
+
+fn error_type(reason: Reason) -> &'static str {
+    match (reason.status().as_u16(), reason.fault()) {
+        (401, _) => "authentication_error",
+        (403, _) => "permission_error",
+        (404, _) => "not_found_error",
+        (429, _) => "rate_limit_error",
+        (_, Fault::Client) => "invalid_request_error",
+        (_, Fault::Upstream) => "upstream_error",
+        (_, Fault::Gateway) => "server_error",
+    }
+}
+
+static CHOICES: &[u8] = b"\"choices\"";
+static USAGE: &[u8] = b"\"usage\"";
+static TEXTS: LazyLock<[Finder<'static>; 4]> = LazyLock::new(|| {
+    [
+        Finder::new(b"\"content\""),
+        Finder::new(b"\"text\""),
+        Finder::new(b"\"arguments\""),
+        Finder::new(b"\"reasoning_content\""),
+    ]
+});
+static CHOICES_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(CHOICES));
+static USAGE_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(USAGE));
+static FINISH_FINDER: LazyLock<Finder<'static>> =
+    LazyLock::new(|| Finder::new(b"\"finish_reason\""));
+
+/// Looks at one frame of a stream.
+pub fn inspect(frame: &[u8], withhold_usage: bool, shown: &mut Shown) -> Verdict {
+    if CHOICES_FINDER.find(frame).is_none() {
+        if frame.trim_ascii().strip_prefix(b"data:").is_some_and(|data| data.trim_ascii() == b"[DONE]") {
+            shown.ended = true;
+        } else if value_after(frame, b"\"error\"").is_some_and(|value| !value.starts_with(b"null")) {
+            shown.errored = true;
+        }
+        return Verdict::Pass;
+    }
+    let bytes = text_bytes(frame);
+    if bytes > 0 {
+        shown.text_frames += 1;
+        shown.text_bytes += bytes;
+    }
+    if !shown.ended
+        && FINISH_FINDER.find(frame).is_some()
+        && value_after(frame, b"\"finish_reason\"").is_some_and(|value| value.starts_with(b"\""))
+    {
+        shown.ended = true;
+    }
+    if USAGE_FINDER.find(frame).is_some()
+        && let Some(usage) = value_after(frame, USAGE).and_then(read_usage)
+    {
+        shown.reported = Some(usage);
+        let no_choices = value_after(frame, CHOICES)
+            .and_then(|value| value.strip_prefix(b"["))
+            .is_some_and(|value| value.trim_ascii_start().starts_with(b"]"));
+        if withhold_usage && no_choices {
+            return Verdict::Withhold;
+        }
+    }
+    Verdict::Pass
+}
+
+/// Bytes of text in one frame or document.
+pub fn text_bytes(json: &[u8]) -> u64 {
+    TEXTS.iter().map(|name| string_bytes(json, name)).sum()
+}
+
+/// What is kept of a document that passes in pieces.
+pub fn captures() -> Box<[Capture]> {
+    Box::new([Capture::new(USAGE)])
+}
+
+/// The usage of such a document.
+pub fn captured_usage(captures: &[Capture]) -> Option<Usage> {
+    captures.first()?.value::<UsageObject>()?.usage()
+}
+
+fn read_usage(json: &[u8]) -> Option<Usage> {
+    read_json::<UsageObject>(json)?.usage()
+}
+
+#[derive(Deserialize)]
+struct UsageObject {
+    prompt_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
+    prompt_tokens_details: Option<PromptDetails>,
+    completion_tokens_details: Option<CompletionDetails>,
+}
+
+#[derive(Deserialize)]
+struct PromptDetails {
+    cached_tokens: Option<u64>,
+    cache_write_tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct CompletionDetails {
+    reasoning_tokens: Option<u64>,
+}
+
+impl UsageObject {
+    fn usage(self) -> Option<Usage> {
+        // Embeddings report a prompt alone; an object without either isn't a usage.
+        if self.prompt_tokens.is_none() && self.completion_tokens.is_none() {
+            return None;
+        }
+        let prompt = self.prompt_tokens_details;
+        Some(Usage {
+            prompt: self.prompt_tokens.unwrap_or(0),
+            completion: self.completion_tokens.unwrap_or(0),
+            cached: prompt.as_ref().and_then(|details| details.cached_tokens).unwrap_or(0),
+            cache_writes: prompt.and_then(|details| details.cache_write_tokens).unwrap_or(0),
+            reasoning: self
+                .completion_tokens_details
+                .and_then(|details| details.reasoning_tokens)
+                .unwrap_or(0),
+            source: UsageSource::Reported,
+        })
+    }
+}

@@ -1,0 +1,40 @@
+//! The data plane: it identifies callers, forwards their requests to model servers, streams the
+//! answers and keeps account of what was used.
+//!
+//! Reading order: `router` (what there is), `middleware` (what every request passes), `proxy` (what
+//! becomes of a model request), then the rooms that it leans on.
+//!
+//! It must not know the guard: nothing here waits for it or calls it.
+
+pub mod app;
+pub mod router;
+
+mod middleware;
+mod proxy;
+
+mod auth;
+mod dialect;
+mod exchange;
+mod listen;
+mod upstream;
+
+mod admin;
+mod metrics;
+mod record;
+mod redis;
+pub mod store;
+
+mod changes;
+mod config;
+mod reload;
+mod start;
+mod worker;
+
+pub mod data_folder;
+pub mod first_start;
+pub mod log;
+
+pub use app::SharedApp;
+pub use listen::ListenerKind;
+pub use reload::ReadAgain;
+pub use start::{Running, Setup, StartError, start};

@@ -1,0 +1,150 @@
+//! The ordered stack that every request passes, on every listener:
+//!
+//! 1. an id of our own, on the request and on whatever answers it;
+//! 2. the framing: a request that could be read in two ways ends here, and so does its connection;
+//! 3. the route: model routes go to `proxy`, everything else to axum on the control runtime.
+
+use std::rc::Rc;
+
+use axum::body::Body as AxumBody;
+use fluxgate_core::Reason;
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use tower::ServiceExt;
+use tracing::error;
+
+use crate::dialect::{Dialect, Refusal};
+use crate::exchange::Exchange;
+use crate::listen::connection::ConnectionInfo;
+use crate::listen::framing::{self, Framing};
+use crate::proxy::{self, OutBody};
+use crate::router::{self, Route};
+use crate::worker::Worker;
+
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
+
+/// Serves one request of a connection.
+pub async fn serve(
+    worker: Rc<Worker>,
+    connection: Rc<ConnectionInfo>,
+    request: Request<Incoming>,
+) -> Response<OutBody> {
+    let serving = connection.deadline.serve();
+    let exchange = Exchange::begin(&worker.app, connection.client, request.headers(), serving);
+    let request_id = exchange.id_header();
+    let mut last = request.version() < http::Version::HTTP_2 && worker.stop.drain.is_cancelled();
+
+    let mut response = match framing::check(&request) {
+        Ok(framing) => {
+            last |= framing == Framing::Last;
+            route(&worker, &connection, request, exchange).await
+        }
+        Err((reason, message)) => {
+            last = true;
+            let dialect = Dialect::of_path(request.uri().path());
+            refuse(dialect, &Refusal::new(reason, message), exchange)
+        }
+    };
+    response.headers_mut().insert(REQUEST_ID, request_id);
+    if last {
+        response.headers_mut().insert(CONNECTION, CLOSE);
+    }
+    response
+}
+
+async fn route(
+    worker: &Rc<Worker>,
+    connection: &ConnectionInfo,
+    request: Request<Incoming>,
+    exchange: Box<Exchange>,
+) -> Response<OutBody> {
+    if !connection.kind.serves_models() {
+        return control(worker, connection, request, exchange).await;
+    }
+    // Ollama's clients ask it to see whether anybody is there.
+    if request.method() == Method::HEAD && request.uri().path() == "/" {
+        return exchange.answered_locally(StatusCode::OK, Response::new(OutBody::empty()));
+    }
+    match router::find(request.method(), request.uri().path()) {
+        Route::Model(endpoint) => proxy::handle(worker, endpoint, request, exchange).await,
+        Route::Other => control(worker, connection, request, exchange).await,
+        Route::WrongMethod(dialect, allow) => {
+            let refusal = Refusal::new(Reason::MethodNotAllowed, format!("This route takes {allow}."));
+            let mut response = refuse(dialect, &refusal, exchange);
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+            response
+        }
+        Route::Management => refuse(
+            Dialect::Ollama,
+            &Refusal::new(
+                Reason::ManagementRoute,
+                "Models are managed on the model server itself, not through the gateway.",
+            ),
+            exchange,
+        ),
+        Route::BadPath => refuse(
+            Dialect::of_path(request.uri().path()),
+            &Refusal::new(
+                Reason::BadPath,
+                "The path holds an encoded slash, a backslash or a control byte.",
+            ),
+            exchange,
+        ),
+        Route::Unknown(dialect) => refuse(
+            dialect,
+            &Refusal::new(Reason::UnknownRoute, "There is no such route."),
+            exchange,
+        ),
+    }
+}
+
+/// Hands a request to axum on the control runtime, and its answer back.
+async fn control(
+    worker: &Rc<Worker>,
+    connection: &ConnectionInfo,
+    mut request: Request<Incoming>,
+    exchange: Box<Exchange>,
+) -> Response<OutBody> {
+    let Some(router) = worker.app.router(connection.kind) else {
+        let refusal = Refusal::new(Reason::ShuttingDown, "The gateway isn't ready yet.");
+        return refuse(Dialect::OpenAi, &refusal, exchange);
+    };
+    request.extensions_mut().insert(connection.client);
+    request.extensions_mut().insert(exchange.id);
+    let answer = worker.app.control.spawn(router.oneshot(request.map(AxumBody::new)));
+    match answer.await {
+        Ok(Ok(response)) => {
+            exchange.answered_locally(response.status(), response.map(OutBody::control))
+        }
+        Ok(Err(never)) => match never {},
+        Err(failed) => {
+            error!(error = %failed, request.id = %exchange.id, "a control route failed");
+            let refusal = Refusal::new(Reason::Internal, "The gateway failed; its log has the cause.");
+            refuse(Dialect::OpenAi, &refusal, exchange)
+        }
+    }
+}
+
+/// Answers with a refusal in the dialect.
+pub fn refuse(dialect: Dialect, refusal: &Refusal, exchange: Box<Exchange>) -> Response<OutBody> {
+    let body = dialect.refusal(refusal);
+    exchange.refused(refusal.reason);
+    let mut response = Response::new(OutBody::full(body));
+    *response.status_mut() = refusal.reason.status();
+    refusal_headers(refusal, response.headers_mut());
+    response
+}
+
+fn refusal_headers(refusal: &Refusal, headers: &mut HeaderMap) {
+    headers.insert(CONTENT_TYPE, JSON);
+    if refusal.reason.status() == StatusCode::UNAUTHORIZED {
+        headers.insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if let Some(wait) = refusal.retry_after {
+        let whole_s = wait.as_millis().div_ceil(1000).max(1);
+        headers.insert(http::header::RETRY_AFTER, HeaderValue::from(whole_s as u64));
+    }
+}

@@ -1,0 +1,184 @@
+//! Bodies of requests: collected up to a limit, held within a bound, sent on in pieces.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes, BytesMut};
+use fluxgate_core::Reason;
+use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use crate::app::Limits;
+use crate::dialect::{Edit, Refusal};
+
+/// What is set aside at once for a body whose length was announced; the rest as it comes, so that
+/// an announcement alone costs nothing.
+const AHEAD_BYTES_MAX: usize = 256 * 1024;
+
+/// The bytes of all request bodies that are held now, over all threads.
+#[derive(Clone, Debug, Default)]
+pub struct BodyBudget(Arc<AtomicUsize>);
+
+impl BodyBudget {
+    /// Bytes held now.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A share of the budget, given back on drop.
+#[derive(Debug)]
+struct Held {
+    budget: BodyBudget,
+    bytes: usize,
+}
+
+impl Held {
+    fn grow(&mut self, bytes: usize, in_all_max: usize) -> Result<(), Refusal> {
+        self.bytes += bytes;
+        if self.budget.0.fetch_add(bytes, Ordering::Relaxed) + bytes <= in_all_max {
+            return Ok(());
+        }
+        let text = "The bodies of all requests under way are at their limit. Try again shortly.";
+        Err(Refusal::new(Reason::BodiesInFlight, text).retry_after(super::send::RETRY_AFTER))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.budget.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// A whole body; it counts as in flight until it is dropped.
+#[derive(Debug)]
+pub struct Collected {
+    pub bytes: Bytes,
+    _held: Held,
+}
+
+/// Reads a body to its end.
+///
+/// # Errors
+/// A body that is too large, breaks, stops coming, or has no room beside the others.
+pub async fn collect(
+    headers: &HeaderMap,
+    mut body: Incoming,
+    budget: &BodyBudget,
+    limits: &Limits,
+) -> Result<Collected, Refusal> {
+    let announced = announced_bytes(headers);
+    if announced.is_some_and(|bytes| bytes > limits.body_bytes as u64) {
+        return Err(too_large(limits));
+    }
+    let mut held = Held { budget: budget.clone(), bytes: 0 };
+    let Some(first) = next(&mut body, limits).await? else {
+        return Ok(Collected { bytes: Bytes::new(), _held: held });
+    };
+    held.grow(first.len(), limits.bodies_in_flight_bytes)?;
+    // Most bodies come in one piece: it is kept as it is.
+    if announced == Some(first.len() as u64) {
+        return Ok(Collected { bytes: first, _held: held });
+    }
+    let ahead = announced.unwrap_or(0).min(AHEAD_BYTES_MAX as u64) as usize;
+    let mut whole = BytesMut::with_capacity(ahead.max(first.len() * 2));
+    whole.extend_from_slice(&first);
+    drop(first);
+    while let Some(piece) = next(&mut body, limits).await? {
+        if whole.len() + piece.len() > limits.body_bytes {
+            return Err(too_large(limits));
+        }
+        held.grow(piece.len(), limits.bodies_in_flight_bytes)?;
+        whole.extend_from_slice(&piece);
+    }
+    Ok(Collected { bytes: whole.freeze(), _held: held })
+}
+
+async fn next(body: &mut Incoming, limits: &Limits) -> Result<Option<Bytes>, Refusal> {
+    loop {
+        match timeout(limits.body_stall, body.frame()).await {
+            Ok(Some(Ok(frame))) => match frame.into_data() {
+                Ok(data) if data.len() > limits.body_bytes => return Err(too_large(limits)),
+                Ok(data) if !data.is_empty() => return Ok(Some(data)),
+                // Trailers say nothing that we use, and an empty piece neither.
+                Ok(_) | Err(_) => {}
+            },
+            Ok(Some(Err(_))) => {
+                let text = "The body ended early, or its chunks are malformed.";
+                return Err(Refusal::new(Reason::BodyBroken, text));
+            }
+            Ok(None) => return Ok(None),
+            Err(_) => {
+                let text = "The body stopped coming.";
+                return Err(Refusal::new(Reason::BodyStalled, text));
+            }
+        }
+    }
+}
+
+fn announced_bytes(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn too_large(limits: &Limits) -> Refusal {
+    let text = format!("The body is larger than {} bytes.", limits.body_bytes);
+    Refusal::new(Reason::BodyTooLarge, text)
+}
+
+/// A body on its way up: the client's bytes, with ours spliced in.
+#[derive(Debug)]
+pub struct UpBody {
+    pieces: VecDeque<Bytes>,
+    left: u64,
+}
+
+impl UpBody {
+    /// Puts the edits into the body without copying what stays.
+    #[must_use]
+    pub fn new(body: &Bytes, edits: &[Edit]) -> Self {
+        let mut pieces = VecDeque::with_capacity(2 * edits.len() + 1);
+        let mut from = 0;
+        let mut sorted: Vec<&Edit> = edits.iter().collect();
+        sorted.sort_by_key(|edit| edit.at);
+        for edit in sorted {
+            pieces.push_back(body.slice(from..edit.at.max(from)));
+            pieces.push_back(Bytes::from_static(edit.with));
+            from = edit.until.max(from);
+        }
+        pieces.push_back(body.slice(from.min(body.len())..));
+        pieces.retain(|piece| !piece.is_empty());
+        let left = pieces.iter().map(|piece| piece.remaining() as u64).sum();
+        Self { pieces, left }
+    }
+}
+
+impl http_body::Body for UpBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let Some(piece) = self.pieces.pop_front() else { return Poll::Ready(None) };
+        self.left -= piece.len() as u64;
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}

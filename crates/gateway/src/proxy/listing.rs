@@ -1,0 +1,170 @@
+//! The routes that tell what there is: answered from the catalog, in the dialect's own form. Only
+//! what is running now is asked of the upstreams.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fluxgate_core::Reason;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio::task::JoinSet;
+
+use super::{OutBody, model_in, no_such_model};
+use crate::dialect::{Dialect, Refusal};
+use crate::router::Endpoint;
+use crate::upstream::catalog::{Model, Snapshot};
+use crate::upstream::{Kind, discovery};
+use crate::worker::Worker;
+
+/// Who is slower than this isn't waited for.
+const RUNNING_WITHIN: Duration = Duration::from_secs(2);
+/// Where a listing doesn't say when a model was made.
+const CREATED_UNKNOWN: i64 = 0;
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub enum Listing {
+    Models,
+    Model,
+    Tags,
+    Running,
+    Version,
+}
+
+impl Listing {
+    /// `None` for an endpoint that a model server answers.
+    pub const fn of(endpoint: Endpoint) -> Option<Self> {
+        match endpoint {
+            Endpoint::ListModels => Some(Self::Models),
+            Endpoint::GetModel => Some(Self::Model),
+            Endpoint::OllamaTags => Some(Self::Tags),
+            Endpoint::OllamaPs => Some(Self::Running),
+            Endpoint::OllamaVersion => Some(Self::Version),
+            Endpoint::ChatCompletions
+            | Endpoint::Completions
+            | Endpoint::Embeddings
+            | Endpoint::OllamaChat
+            | Endpoint::OllamaGenerate
+            | Endpoint::OllamaEmbed
+            | Endpoint::OllamaEmbeddings
+            | Endpoint::OllamaShow => None,
+        }
+    }
+
+    /// Answers it.
+    ///
+    /// # Errors
+    /// An unknown model; listings that were never read.
+    pub async fn answer(self, worker: &Worker, path: &str) -> Result<Response<OutBody>, Refusal> {
+        let snapshot = known(worker).await?;
+        match self {
+            Self::Models => Ok(json(&ModelList {
+                object: "list",
+                data: offered(&snapshot, Dialect::OpenAi).map(entry).collect(),
+            })),
+            Self::Model => {
+                let id = model_in(path)?;
+                let offer = match snapshot.find(&id) {
+                    Some(offer) => offer,
+                    None => return Err(no_such_model(&snapshot)),
+                };
+                Ok(json(&entry(&offer.model)))
+            }
+            Self::Tags => Ok(json(&Tags {
+                models: offered(&snapshot, Dialect::Ollama)
+                    .filter_map(|model| model.ollama.as_deref())
+                    .collect(),
+            })),
+            Self::Running => Ok(json(&running(worker, &snapshot).await)),
+            Self::Version => match snapshot.ollama_version() {
+                Some(version) => Ok(json(&Version { version })),
+                None => {
+                    let text = "No Ollama stands behind this gateway.";
+                    Err(Refusal::new(Reason::NotFound, text))
+                }
+            },
+        }
+    }
+}
+
+/// The catalog, once any upstream has told what it offers.
+async fn known(worker: &Worker) -> Result<Arc<Snapshot>, Refusal> {
+    let snapshot = worker.app.upstreams.snapshot();
+    if snapshot.any_listed() {
+        return Ok(snapshot);
+    }
+    worker.app.upstreams.read_on_demand().await;
+    let snapshot = worker.app.upstreams.snapshot();
+    if snapshot.any_listed() { Ok(snapshot) } else { Err(no_such_model(&snapshot)) }
+}
+
+fn offered(snapshot: &Snapshot, dialect: Dialect) -> impl Iterator<Item = &Model> {
+    snapshot.offers().filter(move |offer| super::has_fitting(offer, dialect)).map(|offer| &offer.model)
+}
+
+/// Asks every Ollama what it holds in memory; one that doesn't answer in time is left out.
+async fn running(worker: &Worker, snapshot: &Snapshot) -> Running {
+    let mut asked = JoinSet::new();
+    for upstream in snapshot.upstreams.iter().filter(|upstream| upstream.kind() == Some(Kind::Ollama)) {
+        let upstream = Arc::clone(upstream);
+        asked.spawn_on(
+            async move { tokio::time::timeout(RUNNING_WITHIN, discovery::running_models(&upstream)).await },
+            &worker.app.control,
+        );
+    }
+    let mut models = Vec::new();
+    while let Some(answered) = asked.join_next().await {
+        if let Ok(Ok(Ok(running))) = answered {
+            models.extend(running);
+        }
+    }
+    Running { models }
+}
+
+fn json(answer: &impl Serialize) -> Response<OutBody> {
+    let body: Bytes = serde_json::to_vec(answer).unwrap_or_default().into();
+    let mut response = Response::new(OutBody::full(body));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn entry(model: &Model) -> ModelEntry<'_> {
+    ModelEntry {
+        id: &model.id,
+        object: "model",
+        created: model.created.unwrap_or(CREATED_UNKNOWN),
+        owned_by: model.owned_by.as_deref().unwrap_or("library"),
+    }
+}
+
+#[derive(Serialize)]
+struct ModelList<'a> {
+    object: &'static str,
+    data: Vec<ModelEntry<'a>>,
+}
+
+#[derive(Serialize)]
+struct ModelEntry<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: i64,
+    owned_by: &'a str,
+}
+
+#[derive(Serialize)]
+struct Tags<'a> {
+    models: Vec<&'a RawValue>,
+}
+
+#[derive(Serialize)]
+struct Running {
+    models: Vec<Box<RawValue>>,
+}
+
+#[derive(Serialize)]
+struct Version<'a> {
+    version: &'a str,
+}

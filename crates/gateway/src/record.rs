@@ -1,0 +1,186 @@
+//! The records of requests: pushed by the data threads without a wait, drained on the control
+//! side into metrics and log lines.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crossbeam_queue::ArrayQueue;
+use fluxgate_core::reason::Fault;
+use fluxgate_core::{KeyId, Reason, RequestId, Usage, UserId};
+use http::StatusCode;
+use tokio::time::{Instant, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::listen::ClientAddr;
+use crate::metrics::Metrics;
+use crate::router::Endpoint;
+
+/// Records that wait to be drained: several drains' worth at full load.
+const QUEUE_MAX: usize = 16_384;
+/// How long a record may wait.
+const DRAIN_EVERY: Duration = Duration::from_millis(100);
+/// Log lines of answered requests in one second; a busy gateway would write nothing else. All of
+/// them are in the metrics.
+const ANSWERED_LINES_PER_S: u32 = 100;
+/// Log lines of refused requests in one second.
+const REFUSED_LINES_PER_S: u32 = 100;
+
+/// How a request ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// With an upstream's answer, or one of ours that isn't a refusal.
+    Answered(StatusCode),
+    /// Before an answer began.
+    Refused(Reason),
+    /// In the middle of an answer.
+    Cut(Reason),
+}
+
+/// What is left of a request.
+#[derive(Clone, Debug)]
+pub struct RequestRecord {
+    pub id: RequestId,
+    pub at: SystemTime,
+    pub client: ClientAddr,
+    pub client_request_id: Option<Box<str>>,
+    pub endpoint: Option<Endpoint>,
+    pub key: Option<(KeyId, UserId)>,
+    pub model: Option<Arc<str>>,
+    pub upstream: Option<Arc<str>>,
+    pub outcome: Outcome,
+    pub usage: Option<Usage>,
+    pub first_token: Option<Duration>,
+    pub upstream_head: Option<Duration>,
+    pub duration: Duration,
+}
+
+/// The bounded queue of records, and what becomes of them.
+#[derive(Debug)]
+pub struct Recorder {
+    queue: ArrayQueue<RequestRecord>,
+    pub metrics: Metrics,
+}
+
+impl Recorder {
+    #[must_use]
+    pub fn new(metrics: Metrics) -> Arc<Self> {
+        Arc::new(Self { queue: ArrayQueue::new(QUEUE_MAX), metrics })
+    }
+
+    /// Takes a record. Where the queue is full it is counted at once, and only its line is lost.
+    pub fn push(&self, record: RequestRecord) {
+        if let Err(record) = self.queue.push(record) {
+            self.metrics.count(&record);
+            self.metrics.log_lines_dropped.increment(1);
+        }
+    }
+
+    /// Counts what waits, so that a scrape is exact.
+    pub fn settle(&self, lines: &mut LineBudget) {
+        for _ in 0..QUEUE_MAX {
+            let Some(record) = self.queue.pop() else { return };
+            self.metrics.count(&record);
+            if lines.allows(record.outcome) {
+                write_line(&record);
+            } else {
+                self.metrics.log_lines_dropped.increment(1);
+            }
+        }
+    }
+
+    /// Drains until `stop`, and once more then.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let mut lines = LineBudget::new();
+        let mut tick = interval(DRAIN_EVERY);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = stop.cancelled() => break,
+            }
+            self.settle(&mut lines);
+            self.metrics.upkeep();
+        }
+        self.settle(&mut lines);
+    }
+}
+
+/// How many lines may still be written in this second.
+#[derive(Debug)]
+pub struct LineBudget {
+    since: Instant,
+    answered: u32,
+    refused: u32,
+}
+
+impl LineBudget {
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            answered: ANSWERED_LINES_PER_S,
+            refused: REFUSED_LINES_PER_S,
+        }
+    }
+
+    fn allows(&mut self, outcome: Outcome) -> bool {
+        if self.since.elapsed() >= Duration::from_secs(1) {
+            *self = Self::new();
+        }
+        let left = match outcome {
+            Outcome::Answered(_) => &mut self.answered,
+            Outcome::Refused(_) | Outcome::Cut(_) => &mut self.refused,
+        };
+        let allowed = *left > 0;
+        *left = left.saturating_sub(1);
+        allowed
+    }
+}
+
+impl Default for LineBudget {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// One line, readable alone. It names the key by its public id and never holds a body.
+fn write_line(record: &RequestRecord) {
+    let RequestRecord { id, key, usage, .. } = record;
+    let (status, reason) = match record.outcome {
+        Outcome::Answered(status) => (status, None),
+        Outcome::Refused(reason) | Outcome::Cut(reason) => (reason.status(), Some(reason)),
+    };
+    // Health checks and the page would drown the rest.
+    if record.endpoint.is_none() && reason.is_none() {
+        return;
+    }
+    let usage = usage.unwrap_or_default();
+    macro_rules! line {
+        ($level:ident, $text:literal) => {
+            $level!(
+                request.id = %id,
+                request.client_id = record.client_request_id.as_deref(),
+                client.address = %record.client.0.ip(),
+                route = record.endpoint.map(Endpoint::path),
+                key.id = key.map(|(key, _)| tracing::field::display(key)),
+                model = record.model.as_deref(),
+                upstream = record.upstream.as_deref(),
+                status = status.as_u16(),
+                reason = reason.map(Reason::code),
+                tokens.prompt = usage.prompt,
+                tokens.completion = usage.completion,
+                ttft_ms = record.first_token.map(|time| time.as_millis() as u64),
+                duration_ms = record.duration.as_millis() as u64,
+                $text
+            )
+        };
+    }
+    match (record.outcome, reason.map(Reason::fault)) {
+        (Outcome::Cut(Reason::ClientGone), _) => line!(info, "client left"),
+        (Outcome::Answered(_), _) => line!(info, "request answered"),
+        (Outcome::Refused(_) | Outcome::Cut(_), Some(Fault::Upstream | Fault::Gateway)) => {
+            line!(warn, "request failed");
+        }
+        (Outcome::Refused(_) | Outcome::Cut(_), _) => line!(info, "request refused"),
+    }
+}

@@ -1,0 +1,301 @@
+//! API keys: made, found, listed, revoked. Only the hash of a key's secret is kept.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use fluxgate_core::{KeyId, Subject, UserId};
+use sqlx::types::Uuid;
+use thiserror::Error;
+
+use super::changes::{self, note_change};
+use super::time::StoredTime;
+use super::transaction::{reading, writing};
+use super::{Store, StoreError};
+
+/// How long a repeated create is recognised.
+const IDEMPOTENCY_KEPT: TimeDelta = TimeDelta::hours(24);
+/// By which the first key of a database is remembered, whatever becomes of it.
+const FIRST_KEY: &str = "first_key";
+
+/// A key as the database has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyRecord {
+    pub id: KeyId,
+    pub owner: UserId,
+    pub name: String,
+    pub secret_sha256: [u8; 32],
+    pub created_at: DateTime<Utc>,
+    pub expires_at: Option<DateTime<Utc>>,
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+/// A key that is to be made. Times are kept to the microsecond.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewKeyRecord {
+    pub id: KeyId,
+    pub owner: UserId,
+    pub name: String,
+    pub secret_sha256: [u8; 32],
+    pub created_at: DateTime<Utc>,
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// What became of a create.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CreateOutcome {
+    Created,
+    /// An earlier one with the same idempotency key made this.
+    AlreadyCreated(KeyId),
+}
+
+/// What became of a revocation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Revocation {
+    Now,
+    /// It had been revoked before, and nothing was changed.
+    Before,
+}
+
+/// The last key of a page: the next page begins after it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeyCursor {
+    created_at: DateTime<Utc>,
+    id: KeyId,
+}
+
+/// The text isn't a cursor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[error("expected the next_cursor of an earlier answer")]
+pub struct MalformedCursor;
+
+type KeyRow = (String, Uuid, String, Vec<u8>, StoredTime, Option<StoredTime>, Option<StoredTime>);
+
+/// Keeps a key, in the transaction that may.
+macro_rules! insert {
+    ($tx:ident, $new:ident) => {
+        $tx.sql(
+            "INSERT INTO api_keys (id, owner, name, secret_sha256, created_at, expires_at) \
+             VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind($new.id.to_string())
+        .bind($new.owner.0)
+        .bind($new.name.clone())
+        .bind($new.secret_sha256.to_vec())
+        .bind(StoredTime($new.created_at))
+        .bind($new.expires_at.map(StoredTime))
+        .execute($tx.connection())
+        .await?
+    };
+}
+
+impl Store {
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn find_key(&self, key: &KeyId) -> Result<Option<KeyRecord>, StoreError> {
+        let row: Option<KeyRow> = reading!(self, |tx| {
+            let found = tx.rows(
+                "SELECT id, owner, name, secret_sha256, created_at, expires_at, revoked_at \
+                 FROM api_keys WHERE id = $1",
+            );
+            found.bind(key.to_string()).fetch_optional(tx.connection()).await?
+        })?;
+        row.map(KeyRecord::try_from).transpose()
+    }
+
+    /// Keeps a new key. With an idempotency key, of which `caller` has its own, a repeat within a
+    /// day makes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`]. After [`StoreError::TimedOut`] the key may exist all the same.
+    pub async fn create_key(
+        &self,
+        new: NewKeyRecord,
+        caller: UserId,
+        idempotency_key: Option<&str>,
+    ) -> Result<CreateOutcome, StoreError> {
+        let earlier: Option<(String,)> = writing!(self, |tx| {
+            let earlier = match idempotency_key {
+                None => None,
+                Some(idempotency_key) => {
+                    tx.sql("DELETE FROM idempotency WHERE created_at < $1")
+                        .bind(StoredTime(new.created_at - IDEMPOTENCY_KEPT))
+                        .execute(tx.connection())
+                        .await?;
+                    // It waits here for another transaction that is about to do the same.
+                    let claimed = tx
+                        .sql(
+                            "INSERT INTO idempotency (caller, route, key, object_id, created_at) \
+                             VALUES ($1, 'keys', $2, $3, $4) ON CONFLICT DO NOTHING",
+                        )
+                        .bind(caller.0)
+                        .bind(idempotency_key.to_owned())
+                        .bind(new.id.to_string())
+                        .bind(StoredTime(new.created_at))
+                        .execute(tx.connection())
+                        .await?;
+                    if claimed.rows_affected() == 1 {
+                        None
+                    } else {
+                        let earlier = tx.rows(
+                            "SELECT object_id FROM idempotency \
+                             WHERE caller = $1 AND route = 'keys' AND key = $2",
+                        );
+                        let earlier = earlier.bind(caller.0).bind(idempotency_key.to_owned());
+                        Some(earlier.fetch_one(tx.connection()).await?)
+                    }
+                }
+            };
+            if earlier.is_none() {
+                insert!(tx, new);
+            }
+            earlier
+        })?;
+        match earlier {
+            None => Ok(CreateOutcome::Created),
+            Some((id,)) => key_id(&id).map(CreateOutcome::AlreadyCreated),
+        }
+    }
+
+    /// Keeps the key that the first start makes, unless this database has had one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn create_first_key(&self, new: NewKeyRecord) -> Result<bool, StoreError> {
+        writing!(self, |tx| {
+            let claimed = tx
+                .sql("INSERT INTO deployment (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+                .bind(FIRST_KEY)
+                .bind(new.id.as_str().as_bytes().to_vec())
+                .execute(tx.connection())
+                .await?;
+            let first = claimed.rows_affected() == 1;
+            if first {
+                insert!(tx, new);
+            }
+            first
+        })
+    }
+
+    /// At most `limit` keys, the newest first: all of them, or those of one owner.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list_keys(
+        &self,
+        owner: Option<UserId>,
+        after: Option<KeyCursor>,
+        limit: u32,
+    ) -> Result<Vec<KeyRecord>, StoreError> {
+        let rows: Vec<KeyRow> = reading!(self, |tx| {
+            tx.rows(
+                "SELECT id, owner, name, secret_sha256, created_at, expires_at, revoked_at \
+                 FROM api_keys WHERE ($1 IS NULL OR owner = $1) \
+                 AND ($2 IS NULL OR (created_at, id) < ($2, $3)) \
+                 ORDER BY created_at DESC, id DESC LIMIT $4",
+            )
+            .bind(owner.map(|owner| owner.0))
+            .bind(after.map(|cursor| StoredTime(cursor.created_at)))
+            .bind(after.map(|cursor| cursor.id.to_string()))
+            .bind(i64::from(limit))
+            .fetch_all(tx.connection())
+            .await?
+        })?;
+        rows.into_iter().map(KeyRecord::try_from).collect()
+    }
+
+    /// Ends a key for good, and tells the other replicas; `None` where there is no such key.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn revoke_key(
+        &self,
+        key: &KeyId,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Revocation>, StoreError> {
+        writing!(self, |tx| {
+            let revoked = tx
+                .sql("UPDATE api_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL")
+                .bind(key.to_string())
+                .bind(StoredTime(now))
+                .execute(tx.connection())
+                .await?;
+            if revoked.rows_affected() == 1 {
+                note_change!(tx, changes::KEY, Subject::Key(*key).to_string(), now);
+                Some(Revocation::Now)
+            } else {
+                let known = tx.rows("SELECT 1 FROM api_keys WHERE id = $1").bind(key.to_string());
+                let known: Option<(i32,)> = known.fetch_optional(tx.connection()).await?;
+                known.map(|_| Revocation::Before)
+            }
+        })
+    }
+}
+
+impl KeyRecord {
+    /// Where a page that ends with this key goes on.
+    #[must_use]
+    pub const fn cursor(&self) -> KeyCursor {
+        KeyCursor { created_at: self.created_at, id: self.id }
+    }
+}
+
+impl TryFrom<KeyRow> for KeyRecord {
+    type Error = StoreError;
+
+    fn try_from(row: KeyRow) -> Result<Self, StoreError> {
+        let (id, owner, name, secret_sha256, created_at, expires_at, revoked_at) = row;
+        Ok(Self {
+            id: key_id(&id)?,
+            owner: UserId(owner),
+            name,
+            secret_sha256: secret_sha256
+                .try_into()
+                .map_err(|_| StoreError::Malformed("api_keys"))?,
+            created_at: created_at.0,
+            expires_at: expires_at.map(|time| time.0),
+            revoked_at: revoked_at.map(|time| time.0),
+        })
+    }
+}
+
+fn key_id(text: &str) -> Result<KeyId, StoreError> {
+    text.parse().map_err(|_| StoreError::Malformed("api_keys"))
+}
+
+impl fmt::Display for KeyCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}-{}", self.created_at.timestamp_micros(), self.id)
+    }
+}
+
+impl FromStr for KeyCursor {
+    type Err = MalformedCursor;
+
+    fn from_str(text: &str) -> Result<Self, MalformedCursor> {
+        let (micros, id) = text.split_once('-').ok_or(MalformedCursor)?;
+        let micros = i64::from_str_radix(micros, 16).map_err(|_| MalformedCursor)?;
+        Ok(Self {
+            created_at: DateTime::from_timestamp_micros(micros).ok_or(MalformedCursor)?,
+            id: id.parse().map_err(|_| MalformedCursor)?,
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_reads_back_as_it_was_written() {
+        let cursor = KeyCursor {
+            created_at: DateTime::from_timestamp_micros(1_795_000_000_123_456).unwrap(),
+            id: "abcDEF012345".parse().unwrap(),
+        };
+        assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        for text in ["", "-", "0-short", "zz-abcDEF012345", "7fffffffffffffff-abcDEF012345"] {
+            assert_eq!(text.parse::<KeyCursor>(), Err(MalformedCursor), "{text}");
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Users, and the first administrator: made once, from the configuration or by a one-time token.
+
+use chrono::{DateTime, Utc};
+use fluxgate_core::UserId;
+use fluxgate_core::admin_api::Role;
+use fluxgate_core::ids::OPERATOR;
+use sqlx::types::Uuid;
+
+use super::time::StoredTime;
+use super::transaction::{reading, writing};
+use super::{Email, Store, StoreError};
+
+/// A user as the database has it, less the password.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UserRecord {
+    pub id: UserId,
+    /// The built-in user `operator` has none.
+    pub email: Option<Email>,
+    pub role: Role,
+    pub state: State,
+    pub created_at: DateTime<Utc>,
+}
+
+/// Whether a user may do anything at all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    Active,
+    Disabled,
+}
+
+/// How a user is named.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum UserRef {
+    Id(UserId),
+    Email(Email),
+}
+
+/// What became of making the first administrator.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum FirstAdmin {
+    Created(UserRecord),
+    /// There is one already.
+    Exists,
+    /// The token is unknown, used or replaced.
+    TokenRefused,
+    /// Another user has this address.
+    EmailTaken,
+}
+
+type UserRow = (Uuid, Option<String>, String, String, StoredTime);
+
+impl Store {
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn find_user(&self, user: &UserRef) -> Result<Option<UserRecord>, StoreError> {
+        let (id, email) = match user {
+            UserRef::Id(id) => (Some(id.0), None),
+            UserRef::Email(email) => (None, Some(email.as_str().to_owned())),
+        };
+        let row: Option<UserRow> = reading!(self, |tx| {
+            tx.rows(
+                "SELECT id, email, role, state, created_at FROM users WHERE id = $1 OR email = $2",
+            )
+            .bind(id)
+            .bind(email)
+            .fetch_optional(tx.connection())
+            .await?
+        })?;
+        row.map(UserRecord::try_from).transpose()
+    }
+
+    /// Whether a person has ever been made an administrator.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn has_admin(&self) -> Result<bool, StoreError> {
+        let (has,): (bool,) = reading!(self, |tx| {
+            let has = tx.rows(HAS_ADMIN).bind(OPERATOR.0);
+            has.fetch_one(tx.connection()).await?
+        })?;
+        Ok(has)
+    }
+
+    /// Makes the first administrator, with a password's hash (a PHC string). A token is used up by
+    /// it; without one the configuration is the proof. Unused tokens end with it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn create_first_admin(
+        &self,
+        email: &Email,
+        password_phc: &str,
+        setup_token_sha256: Option<&[u8; 32]>,
+        now: DateTime<Utc>,
+    ) -> Result<FirstAdmin, StoreError> {
+        let admin = UserRecord {
+            id: UserId::generate(),
+            email: Some(email.clone()),
+            role: Role::Admin,
+            state: State::Active,
+            created_at: now,
+        };
+        writing!(self, |tx| {
+            // One at a time: this row stays locked until the end of the transaction.
+            tx.sql("UPDATE users SET state = state WHERE id = $1")
+                .bind(OPERATOR.0)
+                .execute(tx.connection())
+                .await?;
+            let token_fits = match setup_token_sha256 {
+                None => true,
+                Some(token) => {
+                    let used = tx
+                        .sql(
+                            "UPDATE setup_tokens SET used_at = $2 \
+                             WHERE sha256 = $1 AND used_at IS NULL",
+                        )
+                        .bind(token.to_vec())
+                        .bind(StoredTime(now))
+                        .execute(tx.connection())
+                        .await?;
+                    used.rows_affected() == 1
+                }
+            };
+            let (exists,): (bool,) =
+                tx.rows(HAS_ADMIN).bind(OPERATOR.0).fetch_one(tx.connection()).await?;
+            if !token_fits {
+                FirstAdmin::TokenRefused
+            } else if exists {
+                FirstAdmin::Exists
+            } else {
+                let made = tx
+                    .sql(
+                        "INSERT INTO users (id, email, role, password_hash, created_at) \
+                         VALUES ($1, $2, 'admin', $3, $4) ON CONFLICT DO NOTHING",
+                    )
+                    .bind(admin.id.0)
+                    .bind(email.as_str().to_owned())
+                    .bind(password_phc.to_owned())
+                    .bind(StoredTime(now))
+                    .execute(tx.connection())
+                    .await?;
+                if made.rows_affected() == 0 {
+                    // The token may be used again, with another address.
+                    return Ok(FirstAdmin::EmailTaken);
+                }
+                tx.sql("DELETE FROM setup_tokens WHERE used_at IS NULL")
+                    .execute(tx.connection())
+                    .await?;
+                FirstAdmin::Created(admin.clone())
+            }
+        })
+    }
+
+    /// Keeps the hash of a one-time token for the first administrator. An unused older one ends.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn put_setup_token(
+        &self,
+        sha256: &[u8; 32],
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        writing!(self, |tx| {
+            tx.sql("DELETE FROM setup_tokens WHERE used_at IS NULL")
+                .execute(tx.connection())
+                .await?;
+            tx.sql("INSERT INTO setup_tokens (sha256, created_at) VALUES ($1, $2)")
+                .bind(sha256.to_vec())
+                .bind(StoredTime(now))
+                .execute(tx.connection())
+                .await?;
+        })
+    }
+
+    /// Whether a one-time token could still be used: asked before a password is hashed for it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn has_setup_token(&self, sha256: &[u8; 32]) -> Result<bool, StoreError> {
+        let (has,): (bool,) = reading!(self, |tx| {
+            tx.rows(
+                "SELECT EXISTS (SELECT 1 FROM setup_tokens WHERE sha256 = $1 AND used_at IS NULL)",
+            )
+            .bind(sha256.to_vec())
+            .fetch_one(tx.connection())
+            .await?
+        })?;
+        Ok(has)
+    }
+}
+
+const HAS_ADMIN: &str = "SELECT EXISTS (SELECT 1 FROM users WHERE role = 'admin' AND id <> $1)";
+
+impl TryFrom<UserRow> for UserRecord {
+    type Error = StoreError;
+
+    fn try_from((id, email, role, state, created_at): UserRow) -> Result<Self, StoreError> {
+        const MALFORMED: StoreError = StoreError::Malformed("users");
+        Ok(Self {
+            id: UserId(id),
+            email: email.map(|email| email.parse().map_err(|_| MALFORMED)).transpose()?,
+            role: match role.as_str() {
+                "admin" => Role::Admin,
+                "member" => Role::Member,
+                _ => return Err(MALFORMED),
+            },
+            state: match state.as_str() {
+                "active" => State::Active,
+                "disabled" => State::Disabled,
+                _ => return Err(MALFORMED),
+            },
+            created_at: created_at.0,
+        })
+    }
+}

@@ -1,0 +1,215 @@
+//! Which models there are and who offers each: an immutable snapshot, built when a listing changes
+//! and read by every request without a lock. It must not know how listings are obtained.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::value::RawValue;
+
+use super::{Kind, Upstream};
+use crate::dialect::canonical_name;
+
+/// What one upstream offers, as it last said itself.
+#[derive(Clone, Debug, Default)]
+pub struct Listing {
+    pub models: Vec<Model>,
+    /// Ollama's own version, where it is one.
+    pub version: Option<Arc<str>>,
+}
+
+/// A model in an upstream's listing.
+#[derive(Clone, Debug)]
+pub struct Model {
+    pub id: Arc<str>,
+    /// Seconds since 1970, where the listing says so.
+    pub created: Option<i64>,
+    pub owned_by: Option<Box<str>>,
+    /// Its entry in Ollama's own listing.
+    pub ollama: Option<Arc<RawValue>>,
+}
+
+/// A model and the upstreams that offer it.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    pub model: Model,
+    pub upstreams: Vec<Arc<Upstream>>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    pub upstreams: Vec<Arc<Upstream>>,
+    /// By the name in the listing, in alphabetical order for whoever lists them.
+    offers: BTreeMap<Arc<str>, Offer>,
+    /// Ollama's models by their canonical name.
+    canonical: HashMap<String, Arc<str>>,
+    versions: Vec<Arc<str>>,
+    any_listed: bool,
+}
+
+impl Snapshot {
+    /// Puts the listings together; an upstream without one has never answered.
+    #[must_use]
+    pub fn new(entries: &[(Arc<Upstream>, Option<Arc<Listing>>)]) -> Self {
+        let mut snapshot = Self::default();
+        for (upstream, listing) in entries {
+            snapshot.upstreams.push(Arc::clone(upstream));
+            let Some(listing) = listing else { continue };
+            snapshot.any_listed = true;
+            snapshot.versions.extend(listing.version.clone());
+            for model in &listing.models {
+                if upstream.serves(&model.id) {
+                    snapshot.add(upstream, model);
+                }
+            }
+        }
+        snapshot.join_canonical();
+        snapshot
+    }
+
+    /// The offer for a model as a client names it.
+    #[must_use]
+    pub fn find(&self, model: &str) -> Option<&Offer> {
+        if let Some(offer) = self.offers.get(model) {
+            return Some(offer);
+        }
+        self.offers.get(self.canonical.get(&canonical_name(model))?)
+    }
+
+    /// Every offer, by name.
+    pub fn offers(&self) -> impl Iterator<Item = &Offer> {
+        self.offers.values()
+    }
+
+    /// The names of the models, in alphabetical order.
+    #[must_use]
+    pub fn models(&self) -> Vec<&str> {
+        self.offers.keys().map(|name| &**name).collect()
+    }
+
+    /// Whether any upstream has ever told what it offers.
+    #[must_use]
+    pub fn any_listed(&self) -> bool {
+        self.any_listed
+    }
+
+    /// The version of the first upstream that is an Ollama.
+    #[must_use]
+    pub fn ollama_version(&self) -> Option<&str> {
+        self.versions.first().map(|version| &**version)
+    }
+
+    fn add(&mut self, upstream: &Arc<Upstream>, model: &Model) {
+        if upstream.kind() == Some(Kind::Ollama) {
+            self.canonical
+                .entry(canonical_name(&model.id))
+                .or_insert_with(|| Arc::clone(&model.id));
+        }
+        let offer = self
+            .offers
+            .entry(Arc::clone(&model.id))
+            .or_insert_with(|| Offer { model: model.clone(), upstreams: Vec::new() });
+        if offer.model.ollama.is_none() {
+            offer.model.ollama.clone_from(&model.ollama);
+        }
+        // An upstream may list a model twice.
+        if !offer.upstreams.iter().any(|known| known.serial == upstream.serial) {
+            offer.upstreams.push(Arc::clone(upstream));
+        }
+    }
+
+    /// Where one upstream lists `llama3` and an Ollama `llama3:latest`, both offer `llama3`.
+    fn join_canonical(&mut self) {
+        let joined: Vec<(Arc<str>, Vec<Arc<Upstream>>)> = self
+            .offers
+            .keys()
+            .filter_map(|name| {
+                let other = self.canonical.get(&canonical_name(name)).filter(|other| *other != name)?;
+                let of_ollama = |upstream: &&Arc<Upstream>| upstream.kind() == Some(Kind::Ollama);
+                let upstreams = &self.offers.get(other)?.upstreams;
+                Some((Arc::clone(name), upstreams.iter().filter(of_ollama).cloned().collect()))
+            })
+            .collect();
+        for (name, upstreams) in joined {
+            let Some(offer) = self.offers.get_mut(&name) else { continue };
+            for upstream in upstreams {
+                if !offer.upstreams.iter().any(|known| known.serial == upstream.serial) {
+                    offer.upstreams.push(upstream);
+                }
+            }
+        }
+    }
+}
+
+impl Offer {
+    /// The upstream of a fitting kind that has the least under way, those that are down last.
+    /// `tried` has a bit for each upstream that was tried already.
+    #[must_use]
+    pub fn best(
+        &self,
+        fits: impl Fn(Kind) -> bool,
+        tried: u64,
+        now: Instant,
+    ) -> Option<(usize, &Arc<Upstream>)> {
+        self.upstreams
+            .iter()
+            .enumerate()
+            .take(u64::BITS as usize)
+            .filter(|(index, upstream)| tried & (1 << index) == 0 && upstream.kind().is_some_and(&fits))
+            .min_by_key(|(_, upstream)| (!upstream.is_up(now), upstream.in_flight()))
+    }
+}
+
+/// Whether a glob (`*` for any characters, `?` for one) matches the whole name.
+#[must_use]
+pub fn glob_matches(glob: &str, name: &str) -> bool {
+    let (glob, name) = (glob.as_bytes(), name.as_bytes());
+    let (mut at, mut in_glob) = (0, 0);
+    // Where to go on when what follows the last star doesn't match.
+    let mut star: Option<(usize, usize)> = None;
+    while let Some(byte) = name.get(at) {
+        match glob.get(in_glob) {
+            Some(b'*') => {
+                star = Some((in_glob + 1, at));
+                in_glob += 1;
+                continue;
+            }
+            Some(b'?') => {}
+            Some(wanted) if wanted == byte => {}
+            _ => match &mut star {
+                Some((after, from)) => {
+                    *from += 1;
+                    (in_glob, at) = (*after, *from);
+                    continue;
+                }
+                None => return false,
+            },
+        }
+        at += 1;
+        in_glob += 1;
+    }
+    glob.get(in_glob..).is_none_or(|rest| rest.iter().all(|byte| *byte == b'*'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs_match_whole_names() {
+        for (glob, name, matches) in [
+            ("llama*", "llama3:8b", true),
+            ("llama*", "codellama", false),
+            ("*", "", true),
+            ("gpt-?o", "gpt-4o", true),
+            ("gpt-?o", "gpt-4.1o", false),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "a-b-b-cd", false),
+            ("exact", "exact", true),
+            ("exact", "exactly", false),
+        ] {
+            assert_eq!(glob_matches(glob, name), matches, "{glob} {name}");
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Asks a model server what it speaks and which models it has, by GET alone: nothing that a
+//! provider would bill.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, HOST};
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt, Empty, Limited};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+use super::catalog::{Listing, Model};
+use super::dial::{self, DialError};
+use super::{Kind, Upstream};
+
+/// One question and its answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// A provider's listing has some hundred models.
+const LISTING_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+#[derive(Debug, Error)]
+pub enum DiscoveryError {
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    #[error("the connection broke: {0}")]
+    Broken(#[from] hyper::Error),
+    #[error("it didn't answer {path} within {ANSWER_WITHIN:?}")]
+    TimedOut { path: &'static str },
+    #[error("it answered {path} with {status}")]
+    Status { path: &'static str, status: StatusCode },
+    #[error("its answer to {path} can't be read")]
+    Unreadable { path: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
+}
+
+/// Finds out what the upstream speaks, where that isn't known, and what it offers.
+///
+/// # Errors
+/// [`DiscoveryError`], which says what was asked and what came of it.
+pub async fn ask(upstream: &Upstream) -> Result<Listing, DiscoveryError> {
+    match upstream.kind() {
+        Some(Kind::Ollama) => ollama(upstream).await,
+        Some(Kind::OpenAi) => openai(upstream).await,
+        None => match version(upstream).await {
+            Ok(Some(_)) => {
+                upstream.found_kind(Kind::Ollama);
+                ollama(upstream).await
+            }
+            Ok(None) => {
+                let listing = openai(upstream).await?;
+                upstream.found_kind(Kind::OpenAi);
+                Ok(listing)
+            }
+            Err(error) => Err(error),
+        },
+    }
+}
+
+/// What Ollama answers under its own path, unread.
+///
+/// # Errors
+/// As [`ask`].
+pub async fn running_models(upstream: &Upstream) -> Result<Vec<Box<RawValue>>, DiscoveryError> {
+    let path = "/api/ps";
+    let body = get(upstream, path).await?;
+    Ok(read::<Running>(path, &body)?.models)
+}
+
+async fn ollama(upstream: &Upstream) -> Result<Listing, DiscoveryError> {
+    let path = "/api/tags";
+    let body = get(upstream, path).await?;
+    let tags: Tags<'_> = read(path, &body)?;
+    let models = tags
+        .models
+        .into_iter()
+        .filter_map(|raw| {
+            let tag: Tag<'_> = serde_json::from_str(raw.get()).ok()?;
+            let created = tag
+                .modified_at
+                .and_then(|at| chrono::DateTime::parse_from_rfc3339(&at).ok())
+                .map(|at| at.timestamp());
+            Some(Model {
+                id: Arc::from(&*tag.name),
+                created,
+                owned_by: None,
+                ollama: Some(Arc::from(raw.to_owned())),
+            })
+        })
+        .collect();
+    let version = version(upstream).await?.map(Arc::from);
+    Ok(Listing { models, version })
+}
+
+async fn openai(upstream: &Upstream) -> Result<Listing, DiscoveryError> {
+    let path = "/v1/models";
+    let body = get(upstream, path).await?;
+    let listed: Models = read(path, &body)?;
+    let models = listed
+        .data
+        .into_iter()
+        .map(|entry| Model {
+            id: Arc::from(entry.id),
+            created: entry.created.map(|seconds| seconds as i64),
+            owned_by: entry.owned_by.map(Box::from),
+            ollama: None,
+        })
+        .collect();
+    Ok(Listing { models, version: None })
+}
+
+/// Ollama's version; `None` where the server is another.
+async fn version(upstream: &Upstream) -> Result<Option<String>, DiscoveryError> {
+    let path = "/api/version";
+    match get(upstream, path).await {
+        Ok(body) => Ok(read::<Version>(path, &body).ok().map(|answer| answer.version)),
+        Err(DiscoveryError::Status { status, .. }) if status.is_client_error() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+async fn get(upstream: &Upstream, path: &'static str) -> Result<Bytes, DiscoveryError> {
+    tokio::time::timeout(ANSWER_WITHIN, exchange(upstream, path))
+        .await
+        .unwrap_or(Err(DiscoveryError::TimedOut { path }))
+}
+
+async fn exchange(upstream: &Upstream, path: &'static str) -> Result<Bytes, DiscoveryError> {
+    let connection = dial::connect(&upstream.target, upstream.settings.connect).await?;
+    let (mut sender, driver) = hyper::client::conn::http1::handshake(connection).await?;
+    let mut driver = std::pin::pin!(driver);
+    let mut request = Request::builder()
+        .method(Method::GET)
+        .uri(format!("{}{path}", upstream.base_path))
+        .header(HOST, &upstream.host)
+        .header(ACCEPT, "application/json");
+    if let Some(authorization) = &upstream.authorization {
+        request = request.header(AUTHORIZATION, authorization);
+    }
+    let unreadable =
+        |source: Box<dyn std::error::Error + Send + Sync>| DiscoveryError::Unreadable { path, source };
+    let request = request.body(Empty::<Bytes>::new()).map_err(|error| unreadable(error.into()))?;
+    let answered = async {
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        if status != StatusCode::OK {
+            return Err(DiscoveryError::Status { path, status });
+        }
+        let body = Limited::new(response.into_body(), LISTING_BYTES_MAX).collect().await;
+        body.map(http_body_util::Collected::to_bytes).map_err(unreadable)
+    };
+    tokio::select! {
+        answer = answered => answer,
+        ended = driver.as_mut() => Err(match ended {
+            Err(error) => DiscoveryError::Broken(error),
+            Ok(()) => unreadable("the connection was closed".into()),
+        }),
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(path: &'static str, body: &'a [u8]) -> Result<T, DiscoveryError> {
+    serde_json::from_slice(body)
+        .map_err(|error| DiscoveryError::Unreadable { path, source: error.into() })
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: String,
+}
+
+#[derive(Deserialize)]
+struct Tags<'a> {
+    #[serde(borrow)]
+    models: Vec<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Tag<'a> {
+    #[serde(borrow)]
+    name: std::borrow::Cow<'a, str>,
+    modified_at: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Running {
+    models: Vec<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct Models {
+    data: Vec<ModelEntry>,
+}
+
+#[derive(Deserialize)]
+struct ModelEntry {
+    id: String,
+    // Some servers write it with a fraction.
+    created: Option<f64>,
+    owned_by: Option<String>,
+}

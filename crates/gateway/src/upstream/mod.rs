@@ -1,0 +1,241 @@
+//! The model servers behind us: which there are, what each offers, how it is, and the connections
+//! to it. Nothing here knows keys or clients.
+
+pub mod catalog;
+pub mod dial;
+pub mod directory;
+pub mod discovery;
+pub mod pool;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use fluxgate_core::Secret;
+use http::HeaderValue;
+use rustls::pki_types::ServerName;
+use thiserror::Error;
+use url::Url;
+
+/// What a model server speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Kind {
+    OpenAi,
+    Ollama,
+}
+
+impl Kind {
+    const ALL: [Self; 2] = [Self::OpenAi, Self::Ollama];
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::Ollama => "ollama",
+        }
+    }
+}
+
+/// How an upstream is set up.
+#[derive(Clone, PartialEq, Debug)]
+pub struct UpstreamSettings {
+    pub name: Arc<str>,
+    pub url: Url,
+    /// `None`: it is found out.
+    pub kind: Option<Kind>,
+    pub api_key: Option<Secret>,
+    /// Globs of the models that it may serve; none: all that it lists.
+    pub models: Vec<String>,
+    pub stream_usage: bool,
+    pub connect: Duration,
+    pub first_byte: Duration,
+    pub idle: Duration,
+    pub request: Duration,
+}
+
+/// A model server. Shared by all threads: what changes is an atomic.
+#[derive(Debug)]
+pub struct Upstream {
+    /// Unlike any other upstream's of this process, also after a reload.
+    pub serial: u64,
+    pub settings: UpstreamSettings,
+    pub target: Target,
+    /// Its name, as answers tell it.
+    pub name_header: HeaderValue,
+    /// The `Host` that it is asked under.
+    pub host: HeaderValue,
+    /// The path in front of every route, without the slash at its end.
+    pub base_path: Box<str>,
+    /// Our own credential there.
+    pub authorization: Option<HeaderValue>,
+    /// What it speaks, once known: an index into [`Kind::ALL`] plus one, or 0.
+    kind: AtomicU8,
+    /// It refused to be asked for a stream's usage; remembered until it is set up anew.
+    refuses_stream_usage: AtomicBool,
+    in_flight: AtomicU32,
+    /// Milliseconds of the process's clock until which nothing new is sent there.
+    down_until_ms: AtomicU64,
+    failures: AtomicU32,
+}
+
+/// What is dialled.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub host: Box<str>,
+    pub port: u16,
+    pub tls: Option<ServerName<'static>>,
+}
+
+/// The first pause after a failed connection; it doubles with each failure in a row.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+
+/// An upstream's address that can't be used.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[error("upstream {name}: {what}")]
+pub struct UnusableUpstream {
+    pub name: Arc<str>,
+    pub what: &'static str,
+}
+
+impl Upstream {
+    /// # Errors
+    /// [`UnusableUpstream`] where the address isn't an `http` or `https` one with a host, or the
+    /// credential can't stand in a header.
+    pub fn new(serial: u64, settings: UpstreamSettings) -> Result<Self, UnusableUpstream> {
+        let name = Arc::clone(&settings.name);
+        let unusable = |what| UnusableUpstream { name: Arc::clone(&name), what };
+        let url = &settings.url;
+        let host = url.host_str().ok_or_else(|| unusable("the URL has no host"))?;
+        let port = url
+            .port_or_known_default()
+            .ok_or_else(|| unusable("the URL must begin with http:// or https://"))?;
+        let bare_host = host.trim_start_matches('[').trim_end_matches(']');
+        let tls = match url.scheme() {
+            "https" => Some(
+                ServerName::try_from(bare_host.to_owned())
+                    .map_err(|_| unusable("the host isn't a name that TLS can check"))?,
+            ),
+            _ => None,
+        };
+        let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        let authorization = settings
+            .api_key
+            .as_ref()
+            .map(|key| {
+                let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose()))
+                    .map_err(|_| unusable("api_key holds a character that no header may hold"))?;
+                value.set_sensitive(true);
+                Ok(value)
+            })
+            .transpose()?;
+        let path = url.path().trim_end_matches('/');
+        Ok(Self {
+            serial,
+            name_header: HeaderValue::from_str(&settings.name)
+                .map_err(|_| unusable("the name can't stand in a header"))?,
+            target: Target { host: bare_host.into(), port, tls },
+            host: HeaderValue::try_from(authority)
+                .map_err(|_| unusable("the host can't stand in a header"))?,
+            // `http://host/v1` is how OpenAI's clients write the same server.
+            base_path: path.strip_suffix("/v1").unwrap_or(path).into(),
+            authorization,
+            kind: AtomicU8::new(settings.kind.map_or(0, |kind| kind as u8 + 1)),
+            refuses_stream_usage: AtomicBool::new(!settings.stream_usage),
+            in_flight: AtomicU32::new(0),
+            down_until_ms: AtomicU64::new(0),
+            failures: AtomicU32::new(0),
+            settings,
+        })
+    }
+
+    /// What it speaks; `None` until it was set or found out.
+    #[must_use]
+    pub fn kind(&self) -> Option<Kind> {
+        let known = usize::from(self.kind.load(Ordering::Relaxed));
+        Kind::ALL.get(known.checked_sub(1)?).copied()
+    }
+
+    /// It was found out what it speaks.
+    pub fn found_kind(&self, kind: Kind) {
+        self.kind.store(kind as u8 + 1, Ordering::Relaxed);
+    }
+
+    /// Requests under way there, over all threads.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Whether it may serve a model of this name.
+    #[must_use]
+    pub fn serves(&self, model: &str) -> bool {
+        let globs = &self.settings.models;
+        globs.is_empty() || globs.iter().any(|glob| catalog::glob_matches(glob, model))
+    }
+
+    /// Counts a request as under way until the guard is dropped.
+    #[must_use]
+    pub fn enter(self: &Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(Arc::clone(self))
+    }
+
+    /// Whether streams may be asked for their usage.
+    #[must_use]
+    pub fn takes_stream_usage(&self) -> bool {
+        !self.refuses_stream_usage.load(Ordering::Relaxed)
+    }
+
+    /// It answered that it doesn't know the field.
+    pub fn refuse_stream_usage(&self) {
+        self.refuses_stream_usage.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it may be tried now.
+    #[must_use]
+    pub fn is_up(&self, now: Instant) -> bool {
+        self.down_until_ms.load(Ordering::Relaxed) <= process_ms(now)
+    }
+
+    /// A connection failed: others are preferred for a while, longer with each failure. `true`
+    /// for the first failure in a row.
+    pub fn failed(&self, now: Instant) -> bool {
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed);
+        let pause = FIRST_PAUSE.saturating_mul(1 << failures.min(8)).min(LONGEST_PAUSE);
+        self.down_until_ms.store(process_ms(now + pause), Ordering::Relaxed);
+        failures == 0
+    }
+
+    /// It answered.
+    pub fn answered(&self) {
+        if self.failures.load(Ordering::Relaxed) != 0 {
+            self.failures.store(0, Ordering::Relaxed);
+            self.down_until_ms.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A request under way at an upstream.
+#[derive(Debug)]
+pub struct InFlight(Arc<Upstream>);
+
+impl InFlight {
+    #[must_use]
+    pub fn upstream_name(&self) -> Arc<str> {
+        Arc::clone(&self.0.settings.name)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Milliseconds since the first call in this process: an `Instant` that fits an atomic.
+fn process_ms(now: Instant) -> u64 {
+    use std::sync::LazyLock;
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    now.saturating_duration_since(*START).as_millis() as u64 + 1
+}

@@ -1,0 +1,97 @@
+-- The whole schema of Fluxgate's accounts database, for a Postgres that is made by hand
+-- (Supabase: paste it into the SQL editor). The gateway recognises it as current and changes
+-- nothing; on an empty database it would make the same by itself, from
+-- crates/gateway/migrations/postgres. Run it as the role by which the gateway will connect.
+
+BEGIN;
+-- Gateways that start meanwhile wait until it is done.
+SELECT pg_advisory_xact_lock(7380403049344365669);
+
+-- Accounts: users, their keys, and what replicas tell each other. Times come from the gateway.
+-- Row security keeps the tables from whoever else has a role in the database (Supabase serves
+-- everything in `public` to its anonymous one); it doesn't bind their owner, who is the gateway.
+
+CREATE TABLE schema_migrations (
+    version integer PRIMARY KEY,
+    name text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+ALTER TABLE schema_migrations ENABLE ROW LEVEL SECURITY;
+
+CREATE TABLE users (
+    id uuid PRIMARY KEY,
+    -- In small letters. Only the built-in user `operator` has none.
+    email text CONSTRAINT users_email_unique UNIQUE,
+    role text NOT NULL CONSTRAINT users_role CHECK (role IN ('admin', 'member')),
+    state text NOT NULL DEFAULT 'active'
+        CONSTRAINT users_state CHECK (state IN ('active', 'disabled')),
+    -- A PHC string. Without one nobody can log in as that user.
+    password_hash text,
+    created_at timestamptz NOT NULL
+);
+ALTER TABLE users ENABLE ROW LEVEL SECURITY;
+-- The owner of the keys that the operator makes without naming a user.
+INSERT INTO users (id, role, created_at)
+VALUES ('00000000-0000-7000-8000-6f7065726174', 'admin', now());
+
+CREATE TABLE api_keys (
+    id text COLLATE "C" PRIMARY KEY CONSTRAINT api_keys_id_form CHECK (length(id) = 12),
+    owner uuid NOT NULL CONSTRAINT api_keys_owner REFERENCES users (id),
+    name text NOT NULL,
+    secret_sha256 bytea NOT NULL
+        CONSTRAINT api_keys_secret_form CHECK (length(secret_sha256) = 32),
+    created_at timestamptz NOT NULL,
+    expires_at timestamptz,
+    revoked_at timestamptz
+);
+ALTER TABLE api_keys ENABLE ROW LEVEL SECURITY;
+CREATE INDEX api_keys_by_time ON api_keys (created_at, id);
+CREATE INDEX api_keys_by_owner ON api_keys (owner, created_at, id);
+
+-- One-time tokens of links by which the first administrator sets up the gateway.
+CREATE TABLE setup_tokens (
+    sha256 bytea PRIMARY KEY CONSTRAINT setup_tokens_form CHECK (length(sha256) = 32),
+    created_at timestamptz NOT NULL,
+    used_at timestamptz
+);
+ALTER TABLE setup_tokens ENABLE ROW LEVEL SECURITY;
+
+-- What was created under an Idempotency-Key.
+CREATE TABLE idempotency (
+    caller uuid NOT NULL CONSTRAINT idempotency_caller REFERENCES users (id),
+    route text NOT NULL,
+    key text NOT NULL,
+    object_id text NOT NULL,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (caller, route, key)
+);
+ALTER TABLE idempotency ENABLE ROW LEVEL SECURITY;
+CREATE INDEX idempotency_by_time ON idempotency (created_at);
+
+-- By which other replicas learn what to read anew. Ids come from change_counter, whose row stays
+-- locked until the writer commits: a reader never sees an id before a smaller one.
+CREATE TABLE changes (
+    id bigint PRIMARY KEY,
+    kind text NOT NULL,
+    subject text NOT NULL,
+    at timestamptz NOT NULL
+);
+ALTER TABLE changes ENABLE ROW LEVEL SECURITY;
+CREATE INDEX changes_by_time ON changes (at);
+
+CREATE TABLE change_counter (
+    the_row smallint PRIMARY KEY CONSTRAINT change_counter_one_row CHECK (the_row = 1),
+    last bigint NOT NULL
+);
+ALTER TABLE change_counter ENABLE ROW LEVEL SECURITY;
+INSERT INTO change_counter (the_row, last) VALUES (1, 0);
+
+-- What the deployment made once: its secret, its first key.
+CREATE TABLE deployment (
+    name text PRIMARY KEY,
+    value bytea NOT NULL
+);
+ALTER TABLE deployment ENABLE ROW LEVEL SECURITY;
+
+INSERT INTO schema_migrations (version, name) VALUES (1, 'accounts');
+COMMIT;
