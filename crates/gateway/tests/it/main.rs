@@ -1,0 +1,7 @@
+//! The gateway through its public door: the real router, on port 0, with real stores and a model
+//! server that misbehaves on demand. One binary, so that it is linked once.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod keys_api;
+mod store;

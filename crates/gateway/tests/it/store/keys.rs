@@ -1,0 +1,198 @@
+//! Keys and the changes by which replicas learn of them.
+
+use chrono::TimeDelta;
+use fluxgate_core::ids::OPERATOR;
+use fluxgate_core::{Subject, UserId};
+use fluxgate_gateway::store::{CreateOutcome, KeyRecord, Revocation};
+use futures_util::future::join_all;
+
+use super::{Fresh, at, key_id, new_key, on_each_store};
+
+on_each_store! {
+    a_key_is_found_as_it_was_made,
+    an_unknown_key_isnt_found,
+    a_key_needs_an_owner_who_exists,
+    a_repeated_create_makes_one_key,
+    repeats_at_the_same_moment_make_one_key,
+    each_caller_has_its_own_idempotency_keys,
+    an_idempotency_key_is_forgotten_after_a_day,
+    keys_are_listed_page_by_page_the_newest_first,
+    keys_of_one_owner_are_listed_alone,
+    a_key_is_revoked_once_and_for_good,
+    a_revocation_is_a_change_that_others_learn_of,
+    changes_are_numbered_in_the_order_in_which_they_took_effect,
+    changes_are_listed_for_an_hour,
+    the_first_key_is_made_once,
+}
+
+async fn a_key_is_found_as_it_was_made(fresh: Fresh) {
+    let mut new = new_key("a", at(0));
+    new.expires_at = Some(at(3600));
+    let outcome = fresh.store.create_key(new.clone(), OPERATOR, None).await.unwrap();
+    assert_eq!(outcome, CreateOutcome::Created);
+    let found = fresh.open_again().await.find_key(&new.id).await.unwrap().unwrap();
+    assert_eq!(
+        found,
+        KeyRecord {
+            id: key_id("a"),
+            owner: OPERATOR,
+            name: "key a".into(),
+            secret_sha256: [b'a'; 32],
+            created_at: at(0),
+            expires_at: Some(at(3600)),
+            revoked_at: None,
+        }
+    );
+}
+
+async fn an_unknown_key_isnt_found(fresh: Fresh) {
+    assert_eq!(fresh.store.find_key(&key_id("a")).await.unwrap(), None);
+    assert_eq!(fresh.store.revoke_key(&key_id("a"), at(0)).await.unwrap(), None);
+    assert_eq!(fresh.store.last_change().await.unwrap(), 0);
+}
+
+async fn a_key_needs_an_owner_who_exists(fresh: Fresh) {
+    let mut new = new_key("a", at(0));
+    new.owner = UserId::generate();
+    let error = fresh.store.create_key(new, OPERATOR, Some("once")).await.unwrap_err();
+    assert!(!error.is_unavailable(), "{error}");
+    // Nothing of it has stayed.
+    let retried = fresh.store.create_key(new_key("b", at(0)), OPERATOR, Some("once")).await;
+    assert_eq!(retried.unwrap(), CreateOutcome::Created);
+}
+
+async fn a_repeated_create_makes_one_key(fresh: Fresh) {
+    let create = |id: &str, idempotency_key| {
+        let (store, new) = (fresh.store.clone(), new_key(id, at(0)));
+        async move { store.create_key(new, OPERATOR, idempotency_key).await.unwrap() }
+    };
+    assert_eq!(create("a", Some("once")).await, CreateOutcome::Created);
+    assert_eq!(create("b", Some("once")).await, CreateOutcome::AlreadyCreated(key_id("a")));
+    assert_eq!(create("c", Some("twice")).await, CreateOutcome::Created);
+    assert_eq!(create("d", None).await, CreateOutcome::Created);
+    assert_eq!(fresh.store.find_key(&key_id("b")).await.unwrap(), None);
+}
+
+async fn repeats_at_the_same_moment_make_one_key(fresh: Fresh) {
+    let outcomes =
+        join_all("abcdef".chars().map(|id| {
+            fresh.store.create_key(new_key(&id.to_string(), at(0)), OPERATOR, Some("once"))
+        }));
+    let outcomes: Vec<_> = outcomes.await.into_iter().map(Result::unwrap).collect();
+    let created = outcomes.iter().filter(|outcome| **outcome == CreateOutcome::Created).count();
+    let keys = fresh.store.list_keys(None, None, 10).await.unwrap();
+    assert_eq!((created, keys.len()), (1, 1));
+    let repeat = CreateOutcome::AlreadyCreated(keys[0].id);
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == repeat).count(), 5);
+}
+
+async fn each_caller_has_its_own_idempotency_keys(fresh: Fresh) {
+    let admin = super::users::make_admin(&fresh.store).await;
+    let mine = fresh.store.create_key(new_key("a", at(0)), OPERATOR, Some("once")).await.unwrap();
+    let theirs = fresh.store.create_key(new_key("b", at(0)), admin, Some("once")).await.unwrap();
+    assert_eq!((mine, theirs), (CreateOutcome::Created, CreateOutcome::Created));
+}
+
+async fn an_idempotency_key_is_forgotten_after_a_day(fresh: Fresh) {
+    for (id, second) in [("a", 0), ("b", 86_401)] {
+        let outcome = fresh.store.create_key(new_key(id, at(second)), OPERATOR, Some("once")).await;
+        assert_eq!(outcome.unwrap(), CreateOutcome::Created);
+    }
+}
+
+async fn keys_are_listed_page_by_page_the_newest_first(fresh: Fresh) {
+    // Two of them at the same time: their ids decide.
+    for (id, second) in [("d", 1), ("a", 2), ("c", 3), ("b", 3), ("e", 4)] {
+        fresh.store.create_key(new_key(id, at(second)), OPERATOR, None).await.unwrap();
+    }
+    let (mut seen, mut after) = (String::new(), None);
+    for _ in 0..3 {
+        let page = fresh.store.list_keys(None, after, 2).await.unwrap();
+        seen.extend(page.iter().map(|key| &key.id.as_str()[..1]));
+        after = page.last().map(KeyRecord::cursor);
+    }
+    assert_eq!(seen, "ecbad");
+    assert!(fresh.store.list_keys(None, after, 2).await.unwrap().is_empty());
+}
+
+async fn keys_of_one_owner_are_listed_alone(fresh: Fresh) {
+    let admin = super::users::make_admin(&fresh.store).await;
+    let mut theirs = new_key("b", at(1));
+    theirs.owner = admin;
+    fresh.store.create_key(theirs, OPERATOR, None).await.unwrap();
+    fresh.store.create_key(new_key("a", at(0)), OPERATOR, None).await.unwrap();
+    let of = async |owner| fresh.store.list_keys(owner, None, 10).await.unwrap();
+    assert_eq!(of(Some(admin)).await.iter().map(|key| key.id).collect::<Vec<_>>(), [key_id("b")]);
+    assert_eq!(of(Some(OPERATOR)).await.len(), 1);
+    assert_eq!(of(None).await.len(), 2);
+}
+
+async fn a_key_is_revoked_once_and_for_good(fresh: Fresh) {
+    let key = key_id("a");
+    fresh.store.create_key(new_key("a", at(0)), OPERATOR, None).await.unwrap();
+    assert_eq!(fresh.store.revoke_key(&key, at(1)).await.unwrap(), Some(Revocation::Now));
+    assert_eq!(fresh.store.revoke_key(&key, at(2)).await.unwrap(), Some(Revocation::Before));
+    let found = fresh.store.find_key(&key).await.unwrap().unwrap();
+    assert_eq!(found.revoked_at, Some(at(1)));
+}
+
+async fn a_revocation_is_a_change_that_others_learn_of(fresh: Fresh) {
+    let other = fresh.open_again().await;
+    for id in ["a", "b"] {
+        fresh.store.create_key(new_key(id, at(0)), OPERATOR, None).await.unwrap();
+    }
+    let start = other.last_change().await.unwrap();
+    assert!(other.changes_after(start).await.unwrap().is_empty());
+    fresh.store.revoke_key(&key_id("a"), at(1)).await.unwrap();
+    fresh.store.revoke_key(&key_id("a"), at(2)).await.unwrap();
+    fresh.store.revoke_key(&key_id("b"), at(3)).await.unwrap();
+    let changes = other.changes_after(start).await.unwrap();
+    let subjects: Vec<Subject> =
+        changes.iter().map(|change| change.subject.parse().unwrap()).collect();
+    assert_eq!(subjects, [Subject::Key(key_id("a")), Subject::Key(key_id("b"))]);
+    assert_eq!(other.last_change().await.unwrap(), changes[1].id);
+    assert_eq!(other.changes_after(changes[0].id).await.unwrap(), changes[1..]);
+}
+
+async fn changes_are_numbered_in_the_order_in_which_they_took_effect(fresh: Fresh) {
+    let ids: Vec<_> = ('a'..='l').map(|id| id.to_string()).collect();
+    for id in &ids {
+        fresh.store.create_key(new_key(id, at(0)), OPERATOR, None).await.unwrap();
+    }
+    let revoking = join_all(ids.iter().map(|id| async {
+        fresh.store.revoke_key(&key_id(id), at(1)).await.unwrap();
+    }));
+    // A reader who follows meanwhile misses none.
+    let following = async {
+        let (mut last, mut seen) = (0, 0);
+        for _ in 0..1_000 {
+            for change in fresh.store.changes_after(last).await.unwrap() {
+                assert_eq!(change.id, last + 1);
+                (last, seen) = (change.id, seen + 1);
+            }
+            if seen == ids.len() {
+                break;
+            }
+        }
+        seen
+    };
+    let (_, seen) = tokio::join!(revoking, following);
+    assert_eq!(seen, ids.len());
+}
+
+async fn changes_are_listed_for_an_hour(fresh: Fresh) {
+    for id in ["a", "b"] {
+        fresh.store.create_key(new_key(id, at(0)), OPERATOR, None).await.unwrap();
+    }
+    fresh.store.revoke_key(&key_id("a"), at(0)).await.unwrap();
+    fresh.store.revoke_key(&key_id("b"), at(1) + TimeDelta::hours(1)).await.unwrap();
+    let listed = fresh.store.changes_after(0).await.unwrap();
+    assert_eq!(listed.iter().map(|change| change.id).collect::<Vec<_>>(), [2]);
+}
+
+async fn the_first_key_is_made_once(fresh: Fresh) {
+    assert!(fresh.store.create_first_key(new_key("a", at(0))).await.unwrap());
+    fresh.store.revoke_key(&key_id("a"), at(1)).await.unwrap();
+    assert!(!fresh.store.create_first_key(new_key("b", at(2))).await.unwrap());
+    assert_eq!(fresh.store.list_keys(None, None, 10).await.unwrap().len(), 1);
+}
