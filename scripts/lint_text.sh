@@ -8,7 +8,7 @@ faults=0
 refuse() { # what it is, the pattern, the files
   local what=$1 pattern=$2
   shift 2
-  if git grep -nIE "$pattern" -- "$@" ':!scripts/lint_text.sh'; then
+  if git grep --untracked -nIE "$pattern" -- "$@" ':!scripts/lint_text.sh'; then
     echo "$what" >&2
     faults=1
   fi

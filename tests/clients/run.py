@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 BINARIES = ROOT / "target" / os.environ.get("FLUXGATE_PROFILE", "debug")
 MISBEHAVING = ["die-after=3", "wrong-json", "status=500", "status=503", "status=401", "status=429", "redirect"]
 START_WITHIN_S = 20
+LOG_TAIL_LINES = 40
 
 
 def main() -> int:
@@ -30,12 +31,16 @@ def main() -> int:
             }
             here = ROOT / "tests" / "clients"
             python = run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."], here / "python", environment)
-            node = run(["node", "--test"], here / "node", environment)
+            node = run(["node", "--test", "--test-reporter=spec"], here / "node", environment)
         finally:
-            clean = end(gateway) and end(demo)
-        if not clean:
-            print("a program didn't end with 0", file=sys.stderr)
-        return python or node or (0 if clean else 1)
+            # Both, even where the first didn't end well.
+            clean = all([end(gateway), end(demo)])
+        verdicts = {"python": python == 0, "node": node == 0, "programs ended with 0": clean}
+        print("clients:", ", ".join(f"{name} {'ok' if ok else 'FAILED'}" for name, ok in verdicts.items()))
+        if all(verdicts.values()):
+            return 0
+        print_log(Path(folder))
+        return 1
 
 
 def start_demo() -> subprocess.Popen:
@@ -61,13 +66,20 @@ def start_gateway(folder: Path, upstream: str) -> subprocess.Popen:
         "WEB_ADDR": free,
         "RUST_LOG": "warn",
     }
-    return subprocess.Popen([BINARIES / "fluxgate", "up"], cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+    with (folder / "gateway.log").open("wb") as log:
+        return subprocess.Popen([BINARIES / "fluxgate", "up"], cwd=folder, env=environment, stdout=log, stderr=log)
+
+
+def print_log(folder: Path) -> None:
+    lines = (folder / "gateway.log").read_text(errors="replace").splitlines()
+    print("the gateway's log ends so:", *lines[-LOG_TAIL_LINES:], sep="\n", file=sys.stderr)
 
 
 def wait_for_ports(data: Path, gateway: subprocess.Popen) -> dict:
     until = time.monotonic() + START_WITHIN_S
     while time.monotonic() < until:
         if gateway.poll() is not None:
+            print_log(data.parent)
             sys.exit(f"fluxgate up ended with {gateway.returncode}")
         if (data / "ports.json").exists() and (data / "first-key").exists():
             return json.loads((data / "ports.json").read_text())

@@ -40,14 +40,15 @@ const CARRY_BYTES: usize = 128;
 
 impl Search {
     pub fn feed(&mut self, data: &[u8]) {
-        if !self.carry.is_empty() {
+        let joined = if self.carry.is_empty() { 0 } else { CARRY_BYTES.min(data.len()) };
+        if joined > 0 {
             let mut joint = std::mem::take(&mut self.carry);
             joint.extend(data.iter().take(CARRY_BYTES));
             self.look(&joint);
             self.carry = joint;
         }
         self.look(data);
-        self.carry.extend_from_slice(data.get(CARRY_BYTES.min(data.len())..).unwrap_or_default());
+        self.carry.extend_from_slice(data.get(joined..).unwrap_or_default());
         let surplus = self.carry.len().saturating_sub(CARRY_BYTES);
         self.carry.drain(..surplus);
     }

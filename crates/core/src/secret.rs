@@ -41,10 +41,7 @@ impl From<&str> for Secret {
 
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
-        self.expose()
-            .as_bytes()
-            .ct_eq(other.expose().as_bytes())
-            .into()
+        self.expose().as_bytes().ct_eq(other.expose().as_bytes()).into()
     }
 }
 
@@ -139,8 +136,7 @@ impl<'de> Deserialize<'de> for SecretUrl {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         // The cause could quote the URL, and with it the password.
-        text.parse()
-            .map_err(|_| serde::de::Error::custom("not a URL"))
+        text.parse().map_err(|_| serde::de::Error::custom("not a URL"))
     }
 }
 
@@ -194,10 +190,7 @@ mod tests {
     #[test]
     fn a_secret_prints_three_stars_and_gives_its_value_only_when_asked() {
         let secret = Secret::from("hunter2");
-        assert_eq!(
-            format!("{secret} {secret:?} {:?}", Some(&secret)),
-            "*** *** Some(***)"
-        );
+        assert_eq!(format!("{secret} {secret:?} {:?}", Some(&secret)), "*** *** Some(***)");
         assert_eq!(serde_json::to_string(&secret).unwrap(), r#""***""#);
         assert_eq!(secret.expose(), "hunter2");
     }
@@ -212,23 +205,14 @@ mod tests {
     #[test]
     fn a_url_shows_everything_but_what_could_be_secret() {
         let masked = |text: &str| mask_url(&text.parse().unwrap());
-        assert_eq!(
-            masked("postgres://fg:p%40ss@db:5432/fg"),
-            "postgres://fg:***@db:5432/fg"
-        );
+        assert_eq!(masked("postgres://fg:p%40ss@db:5432/fg"), "postgres://fg:***@db:5432/fg");
         assert_eq!(masked("redis://:p4ss@cache/0"), "redis://:***@cache/0");
         assert_eq!(
             masked("postgres://db/fg?sslmode=require&password=p4ss&p4ss"),
             "postgres://db/fg?sslmode=require&password=***&***"
         );
-        assert_eq!(
-            masked("postgres://fg@db/fg#p4ss"),
-            "postgres://fg@db/fg#***"
-        );
-        assert_eq!(
-            masked("http://127.0.0.1:11434/v1"),
-            "http://127.0.0.1:11434/v1"
-        );
+        assert_eq!(masked("postgres://fg@db/fg#p4ss"), "postgres://fg@db/fg#***");
+        assert_eq!(masked("http://127.0.0.1:11434/v1"), "http://127.0.0.1:11434/v1");
     }
 
     #[test]
@@ -240,10 +224,7 @@ mod tests {
             format!("{url} {url:?}"),
             "postgres://fg:***@db:6543/fg postgres://fg:***@db:6543/fg"
         );
-        assert_eq!(
-            serde_json::to_string(&url).unwrap(),
-            r#""postgres://fg:***@db:6543/fg""#
-        );
+        assert_eq!(serde_json::to_string(&url).unwrap(), r#""postgres://fg:***@db:6543/fg""#);
     }
 
     #[test]

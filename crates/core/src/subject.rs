@@ -61,8 +61,7 @@ impl FromStr for Subject {
             "user" => Ok(Self::User(id.parse()?)),
             "key" => Ok(Self::Key(id.parse()?)),
             "ip" => {
-                let address: IpAddr =
-                    id.trim_end_matches("/64").parse().map_err(|_| EXPECTED)?;
+                let address: IpAddr = id.trim_end_matches("/64").parse().map_err(|_| EXPECTED)?;
                 Ok(Self::Address(address.into()))
             }
             _ => Err(EXPECTED),

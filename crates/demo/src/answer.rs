@@ -58,22 +58,9 @@ pub(crate) fn answer(ask: &Ask, behaviour: &Behaviour, choice: u32) -> Answer {
         (Some(tokens), Format::Text) if calls.is_empty() => of_length(text, u64::from(tokens)),
         _ => text,
     };
-    let thinking = if ask.think {
-        prose::thought(ask)
-    } else {
-        String::new()
-    };
-    let whole = Answer {
-        thinking,
-        text,
-        calls,
-        finish: Finish::Stop,
-        tokens: 0,
-        first_part_bytes,
-    };
-    whole
-        .stopped(&ask.stop)
-        .limited(ask.tokens_max.unwrap_or(u64::MAX))
+    let thinking = if ask.think { prose::thought(ask) } else { String::new() };
+    let whole = Answer { thinking, text, calls, finish: Finish::Stop, tokens: 0, first_part_bytes };
+    whole.stopped(&ask.stop).limited(ask.tokens_max.unwrap_or(u64::MAX))
 }
 
 fn plain_text(ask: &Ask, choice: u32) -> String {
@@ -104,10 +91,8 @@ fn of_length(mut text: String, tokens: u64) -> String {
 impl Answer {
     /// Cut before the first of the stop sequences.
     fn stopped(mut self, stop: &[String]) -> Self {
-        let found = stop
-            .iter()
-            .filter(|stop| !stop.is_empty())
-            .filter_map(|stop| self.text.find(stop));
+        let found =
+            stop.iter().filter(|stop| !stop.is_empty()).filter_map(|stop| self.text.find(stop));
         if let Some(at) = found.min() {
             self.text.truncate(at);
         }
@@ -116,11 +101,7 @@ impl Answer {
 
     /// Cut to so many tokens, which are counted here.
     fn limited(mut self, tokens_max: u64) -> Self {
-        let mut left = Left {
-            tokens_max,
-            tokens: 0,
-            cut: false,
-        };
+        let mut left = Left { tokens_max, tokens: 0, cut: false };
         left.take(&mut self.thinking);
         left.take(&mut self.text);
         for call in &mut self.calls {
@@ -142,13 +123,8 @@ impl Answer {
 
     /// The calls whose arguments are whole, for dialects that send them as objects.
     pub(crate) fn whole_calls(&self) -> Vec<(&Call, Value)> {
-        let whole = self
-            .calls
-            .iter()
-            .map(|call| (call, serde_json::from_str(&call.arguments)));
-        whole
-            .filter_map(|(call, arguments)| Some((call, arguments.ok()?)))
-            .collect()
+        let whole = self.calls.iter().map(|call| (call, serde_json::from_str(&call.arguments)));
+        whole.filter_map(|(call, arguments)| Some((call, arguments.ok()?))).collect()
     }
 
     /// The answer token by token.
@@ -156,11 +132,7 @@ impl Answer {
         let thinking = tokens::owned_pieces(self.thinking, NO_MINIMUM).map(Part::Thinking);
         let text = tokens::owned_pieces(self.text, self.first_part_bytes).map(Part::Text);
         let calls = self.calls.into_iter().enumerate().flat_map(|(at, call)| {
-            let opens = Part::CallOpens {
-                at,
-                id: call.id,
-                name: call.name,
-            };
+            let opens = Part::CallOpens { at, id: call.id, name: call.name };
             let pieces = tokens::owned_pieces(call.arguments, NO_MINIMUM);
             std::iter::once(opens).chain(pieces.map(move |piece| Part::CallArguments { at, piece }))
         });

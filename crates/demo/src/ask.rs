@@ -33,12 +33,7 @@ pub(crate) struct Message {
 
 impl Message {
     pub(crate) fn new(role: Role, text: impl Into<String>) -> Self {
-        Self {
-            role,
-            text: text.into(),
-            images: 0,
-            calls: String::new(),
-        }
+        Self { role, text: text.into(), images: 0, calls: String::new() }
     }
 }
 
@@ -103,18 +98,12 @@ impl Ask {
 
     /// The last thing that the user said.
     pub(crate) fn last_user(&self) -> Option<&Message> {
-        self.messages
-            .iter()
-            .rfind(|message| message.role == Role::User)
+        self.messages.iter().rfind(|message| message.role == Role::User)
     }
 
     /// The tools' results that wait for an answer.
     pub(crate) fn tool_results(&self) -> Vec<&str> {
-        let waiting = self
-            .messages
-            .iter()
-            .rev()
-            .take_while(|message| message.role == Role::Tool);
+        let waiting = self.messages.iter().rev().take_while(|message| message.role == Role::Tool);
         let mut results: Vec<_> = waiting.map(|message| message.text.as_str()).collect();
         results.reverse();
         results
@@ -122,10 +111,8 @@ impl Ask {
 
     /// A number that stands for the whole conversation.
     pub(crate) fn fingerprint(&self) -> u64 {
-        let texts = self
-            .messages
-            .iter()
-            .flat_map(|message| [&*message.text, "\0", &*message.calls, "\0"]);
+        let texts =
+            self.messages.iter().flat_map(|message| [&*message.text, "\0", &*message.calls, "\0"]);
         texts.fold(FNV_START, |hash, text| fnv(hash, text.as_bytes()))
     }
 }
@@ -134,7 +121,5 @@ pub(crate) const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
 
 /// FNV-1a, 64 bits: the same on every machine and in every release.
 pub(crate) fn fnv(start: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(start, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    bytes.iter().fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -92,11 +92,7 @@ impl Behaviour {
     /// # Errors
     /// A name that there is not, or a value that does not fit its name.
     pub fn and(mut self, text: &str) -> Result<Self, BehaviourError> {
-        for quirk in text
-            .split(',')
-            .map(str::trim)
-            .filter(|quirk| !quirk.is_empty())
-        {
+        for quirk in text.split(',').map(str::trim).filter(|quirk| !quirk.is_empty()) {
             self.add(quirk)?;
         }
         Ok(self)
@@ -150,18 +146,8 @@ impl Behaviour {
         if self.listings_too {
             return *self;
         }
-        let Self {
-            cookie,
-            close,
-            idle_close,
-            ..
-        } = *self;
-        Self {
-            cookie,
-            close,
-            idle_close,
-            ..Self::default()
-        }
+        let Self { cookie, close, idle_close, .. } = *self;
+        Self { cookie, close, idle_close, ..Self::default() }
     }
 
     /// The `retry-after` of an error.
@@ -198,10 +184,7 @@ impl Setting<'_> {
     }
 
     fn wants(&self, wanted: &'static str) -> BehaviourError {
-        BehaviourError::Value {
-            name: self.name.to_owned(),
-            wanted,
-        }
+        BehaviourError::Value { name: self.name.to_owned(), wanted }
     }
 }
 
@@ -233,14 +216,9 @@ mod tests {
 
     #[test]
     fn a_wrong_name_or_value_is_refused() {
-        for wrong in [
-            "dye-after=1",
-            "die-after",
-            "die-after=-1",
-            "merge=1",
-            "status=200",
-            "split=0",
-        ] {
+        for wrong in
+            ["dye-after=1", "die-after", "die-after=-1", "merge=1", "status=200", "split=0"]
+        {
             wrong.parse::<Behaviour>().unwrap_err();
         }
         let error = "tokens=9000000".parse::<Behaviour>().unwrap_err();

@@ -19,6 +19,9 @@ use crate::wire::Line;
 const MERGED_FRAMES: usize = 16;
 /// Which frame of a stream `wrong-json` breaks: one that carries text.
 const BROKEN_FRAME: u32 = 2;
+/// A reset throws away what hyper and the system have not sent yet: many small pieces wait for the
+/// acknowledgement of those before them, which may come 40 ms late.
+const LAST_WORDS_TAKE: Duration = Duration::from_millis(60);
 
 /// The answer was to break off here.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +41,8 @@ pub(crate) struct AnswerBody {
     sse: bool,
     pace: Pacer,
     breath: Breath,
+    /// The wait before a reset.
+    dying: Option<Pin<Box<Sleep>>>,
     finished: bool,
     counted: Counted,
     line: Arc<Line>,
@@ -74,10 +79,8 @@ impl AnswerBody {
                 });
                 behaviour.die_after = behaviour.die_after.map(|_| 1);
                 behaviour.stall_after = behaviour.stall_after.map(|_| 1);
-                let frames = [first, bytes]
-                    .into_iter()
-                    .map(|bytes| Frame { bytes, tokens: 0 })
-                    .fuse();
+                let frames =
+                    [first, bytes].into_iter().map(|bytes| Frame { bytes, tokens: 0 }).fuse();
                 (Box::new(frames), Some(length))
             }
         };
@@ -92,6 +95,7 @@ impl AnswerBody {
             sse: content_type == SSE,
             pace: Pacer::new(pace),
             breath: Breath::Taken,
+            dying: None,
             finished: false,
             counted,
             line,
@@ -106,18 +110,10 @@ impl AnswerBody {
 
     /// Gathers what the next write carries, waiting for its time.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<More> {
-        let wanted = if self.behaviour.merge {
-            MERGED_FRAMES
-        } else {
-            1
-        };
+        let wanted = if self.behaviour.merge { MERGED_FRAMES } else { 1 };
         loop {
             ready!(self.pace.poll_due(cx));
-            let next = if self.gathered.len() >= wanted {
-                None
-            } else {
-                self.next_frame()
-            };
+            let next = if self.gathered.len() >= wanted { None } else { self.next_frame() };
             match next {
                 Some(Next::Frame(bytes)) => self.gathered.push(bytes),
                 Some(Next::Stop(more)) if self.gathered.is_empty() => return Poll::Ready(more),
@@ -159,11 +155,8 @@ impl AnswerBody {
         }
         if self.behaviour.crlf && self.sse {
             // JSON escapes its line feeds: those that stand in a frame are the frame's own.
-            bytes = bytes
-                .split(|byte| *byte == b'\n')
-                .collect::<Vec<_>>()
-                .join(&b"\r\n"[..])
-                .into();
+            bytes =
+                bytes.split(|byte| *byte == b'\n').collect::<Vec<_>>().join(&b"\r\n"[..]).into();
         }
         bytes
     }
@@ -220,11 +213,7 @@ impl http_body::Body for AnswerBody {
             return Poll::Pending;
         }
         // What was cut off a frame goes out before anything else is taken in.
-        let more = if this.rest.is_empty() {
-            ready!(this.poll_more(cx))
-        } else {
-            More::Bytes
-        };
+        let more = if this.rest.is_empty() { ready!(this.poll_more(cx)) } else { More::Bytes };
         match more {
             More::Bytes => {
                 let piece = this.piece();
@@ -244,6 +233,9 @@ impl http_body::Body for AnswerBody {
                 Poll::Ready(None)
             }
             More::Die => {
+                let dying =
+                    this.dying.get_or_insert_with(|| Box::pin(tokio::time::sleep(LAST_WORDS_TAKE)));
+                ready!(dying.as_mut().poll(cx));
                 this.line.reset();
                 this.finish();
                 Poll::Ready(Some(Err(BrokenOff)))
@@ -258,8 +250,7 @@ impl http_body::Body for AnswerBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.length
-            .map_or_else(SizeHint::default, SizeHint::with_exact)
+        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
@@ -284,11 +275,7 @@ struct Pacer {
 
 impl Pacer {
     fn new(pace: Duration) -> Self {
-        Self {
-            pace,
-            due: Instant::now(),
-            sleep: None,
-        }
+        Self { pace, due: Instant::now(), sleep: None }
     }
 
     fn take(&mut self, tokens: u32) {

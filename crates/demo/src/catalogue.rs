@@ -37,9 +37,7 @@ impl Catalogue {
 
     /// The names as OpenAI's listing has them.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        [CHAT_MODEL, EMBEDDING_MODEL]
-            .into_iter()
-            .chain(self.extra.iter().map(String::as_str))
+        [CHAT_MODEL, EMBEDDING_MODEL].into_iter().chain(self.extra.iter().map(String::as_str))
     }
 
     /// The model's behaviour: everyone's, and what follows the `!` in its name.
@@ -50,9 +48,7 @@ impl Catalogue {
         let Some((_, quirks)) = plain(model).split_once('!') else {
             return Ok(self.behaviour);
         };
-        self.behaviour
-            .and(quirks)
-            .map_err(|error| Fault::field("model", format!("{error}.")))
+        self.behaviour.and(quirks).map_err(|error| Fault::field("model", format!("{error}.")))
     }
 
     /// Whether there is such a model and what it can do. Extra models can do everything.
@@ -77,14 +73,12 @@ impl Catalogue {
         };
         match (able, skill) {
             (true, _) => Ok(()),
-            (false, Skill::Chat) => Err(Fault::field(
-                "model",
-                format!("\"{model}\" does not support chat"),
-            )),
-            (false, Skill::Embed) => Err(Fault::field(
-                "model",
-                format!("\"{model}\" does not support embeddings"),
-            )),
+            (false, Skill::Chat) => {
+                Err(Fault::field("model", format!("\"{model}\" does not support chat")))
+            }
+            (false, Skill::Embed) => {
+                Err(Fault::field("model", format!("\"{model}\" does not support embeddings")))
+            }
         }
     }
 
@@ -102,11 +96,7 @@ impl Catalogue {
 /// The name as Ollama's listing has it.
 pub(crate) fn tagged(name: &str) -> String {
     let last = name.rsplit('/').next().unwrap_or(name);
-    if last.contains(':') {
-        name.to_owned()
-    } else {
-        format!("{name}:latest")
-    }
+    if last.contains(':') { name.to_owned() } else { format!("{name}:latest") }
 }
 
 /// The name without what Ollama takes for granted in it.
@@ -122,10 +112,7 @@ mod tests {
     use super::*;
 
     fn catalogue() -> Catalogue {
-        Catalogue::new(
-            vec!["big-model".into(), "demo!crlf".into()],
-            Behaviour::default(),
-        )
+        Catalogue::new(vec!["big-model".into(), "demo!crlf".into()], Behaviour::default())
     }
 
     #[test]
@@ -165,10 +152,7 @@ mod tests {
             StatusCode::BAD_REQUEST
         );
         assert_eq!(
-            catalogue()
-                .check("demo-embed", Skill::Chat)
-                .unwrap_err()
-                .status,
+            catalogue().check("demo-embed", Skill::Chat).unwrap_err().status,
             StatusCode::BAD_REQUEST
         );
         catalogue().behaviour_of("demo!sing").unwrap_err();

@@ -34,10 +34,7 @@ impl Input {
         match self {
             Self::Text(text) => {
                 for piece in tokens::pieces(text).take(TOKENS_READ_MAX) {
-                    add(
-                        &mut sums,
-                        fnv(FNV_START, piece.trim().to_lowercase().as_bytes()),
-                    );
+                    add(&mut sums, fnv(FNV_START, piece.trim().to_lowercase().as_bytes()));
                 }
             }
             Self::Tokens(tokens) => {
@@ -49,9 +46,7 @@ impl Input {
         let length = sums.iter().map(|sum| sum * sum).sum::<f64>().sqrt();
         // Nothing to embed, or opposite directions that cancel out: any fixed unit vector will do.
         if length == 0.0 {
-            return (0..dimensions)
-                .map(|at| if at == 0 { 1.0 } else { 0.0 })
-                .collect();
+            return (0..dimensions).map(|at| if at == 0 { 1.0 } else { 0.0 }).collect();
         }
         sums.iter().map(|sum| (sum / length) as f32).collect()
     }
@@ -71,12 +66,7 @@ fn add(sums: &mut [f64], hash: u64) {
 
 /// The vector as OpenAI's clients ask for it: little-endian floats of 32 bits, in base64.
 pub(crate) fn base64(vector: &[f32]) -> String {
-    BASE64_STANDARD.encode(
-        vector
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect::<Vec<_>>(),
-    )
+    BASE64_STANDARD.encode(vector.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>())
 }
 
 #[cfg(test)]
@@ -88,10 +78,7 @@ mod tests {
     }
 
     fn cosine(left: &[f32], right: &[f32]) -> f32 {
-        left.iter()
-            .zip(right)
-            .map(|(left, right)| left * right)
-            .sum()
+        left.iter().zip(right).map(|(left, right)| left * right).sum()
     }
 
     #[test]

@@ -12,11 +12,8 @@ use crate::reply::Fault;
 /// 400 for what is no JSON.
 pub(crate) fn parse(body: &[u8]) -> Result<Value, Fault> {
     serde_json::from_slice(body).map_err(|error| {
-        Fault::new(
-            StatusCode::BAD_REQUEST,
-            format!("The body is not valid JSON: {error}."),
-        )
-        .code("invalid_json")
+        Fault::new(StatusCode::BAD_REQUEST, format!("The body is not valid JSON: {error}."))
+            .code("invalid_json")
     })
 }
 
@@ -34,10 +31,9 @@ impl<'a> Fields<'a> {
         let path = path.into();
         match value.as_object() {
             Some(members) => Ok(Self { members, path }),
-            None if path.is_empty() => Err(Fault::new(
-                StatusCode::BAD_REQUEST,
-                "The body must be a JSON object.",
-            )),
+            None if path.is_empty() => {
+                Err(Fault::new(StatusCode::BAD_REQUEST, "The body must be a JSON object."))
+            }
             None => Err(wrong(&path, "an object", value)),
         }
     }
@@ -48,19 +44,11 @@ impl<'a> Fields<'a> {
 
     /// Where a member stands, for a fault.
     pub(crate) fn path(&self, name: &str) -> String {
-        if self.path.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{}.{name}", self.path)
-        }
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
     pub(crate) fn wrong(&self, name: &str, wanted: &str) -> Fault {
-        wrong(
-            &self.path(name),
-            wanted,
-            self.get(name).unwrap_or(&Value::Null),
-        )
+        wrong(&self.path(name), wanted, self.get(name).unwrap_or(&Value::Null))
     }
 
     pub(crate) fn missing(&self, name: &str) -> Fault {
@@ -86,15 +74,11 @@ impl<'a> Fields<'a> {
     }
 
     pub(crate) fn array(&self, name: &str) -> Result<Option<&'a [Value]>, Fault> {
-        self.typed(name, "an array", |value| {
-            value.as_array().map(Vec::as_slice)
-        })
+        self.typed(name, "an array", |value| value.as_array().map(Vec::as_slice))
     }
 
     pub(crate) fn object(&self, name: &str) -> Result<Option<Fields<'a>>, Fault> {
-        self.get(name)
-            .map(|value| Fields::of(value, self.path(name)))
-            .transpose()
+        self.get(name).map(|value| Fields::of(value, self.path(name))).transpose()
     }
 
     /// Each member of an array as an object.
@@ -139,9 +123,9 @@ impl<'a> Fields<'a> {
     ) -> Result<Option<T>, Fault> {
         match self.get(name) {
             None => Ok(None),
-            Some(value) => read(value)
-                .map(Some)
-                .ok_or_else(|| wrong(&self.path(name), wanted, value)),
+            Some(value) => {
+                read(value).map(Some).ok_or_else(|| wrong(&self.path(name), wanted, value))
+            }
         }
     }
 }
@@ -155,9 +139,5 @@ fn wrong(path: &str, wanted: &str, value: &Value) -> Fault {
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
     };
-    Fault::field(
-        path,
-        format!("Expected '{path}' to be {wanted}, got {got}."),
-    )
-    .code("invalid_type")
+    Fault::field(path, format!("Expected '{path}' to be {wanted}, got {got}.")).code("invalid_type")
 }

@@ -96,13 +96,8 @@ async fn collect(body: Incoming) -> Result<Bytes, Box<dyn std::error::Error + Se
         return Err(TooLarge.into());
     }
     let body = Limited::new(body, BODY_BYTES_MAX).collect().await;
-    body.map(Collected::to_bytes).map_err(|error| {
-        if error.is::<LengthLimitError>() {
-            TooLarge.into()
-        } else {
-            error
-        }
-    })
+    body.map(Collected::to_bytes)
+        .map_err(|error| if error.is::<LengthLimitError>() { TooLarge.into() } else { error })
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -117,19 +112,14 @@ struct Answer {
 
 impl From<Reply> for Answer {
     fn from(reply: Reply) -> Self {
-        Self {
-            reply,
-            headers: HeaderMap::new(),
-        }
+        Self { reply, headers: HeaderMap::new() }
     }
 }
 
 fn refused(no_route: &NoRoute) -> Answer {
     let mut answer = Answer::from(no_route.dialect.fault(&no_route.fault));
-    if let Some(allow) = no_route
-        .allow
-        .as_ref()
-        .and_then(|allow| HeaderValue::from_str(allow.as_str()).ok())
+    if let Some(allow) =
+        no_route.allow.as_ref().and_then(|allow| HeaderValue::from_str(allow.as_str()).ok())
     {
         answer.headers.insert(ALLOW, allow);
     }
@@ -138,19 +128,14 @@ fn refused(no_route: &NoRoute) -> Answer {
 
 /// A body that is too large, or that broke off; nobody may be there to read this.
 fn unread(route: &Result<Route, NoRoute>, error: &(dyn std::error::Error + 'static)) -> Answer {
-    let dialect = route
-        .as_ref()
-        .map_or_else(|no_route| no_route.dialect, Route::dialect);
+    let dialect = route.as_ref().map_or_else(|no_route| no_route.dialect, Route::dialect);
     let fault = if error.is::<TooLarge>() {
         Fault::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             format!("The body is larger than {BODY_BYTES_MAX} bytes."),
         )
     } else {
-        Fault::new(
-            StatusCode::BAD_REQUEST,
-            "The body could not be read to its end.",
-        )
+        Fault::new(StatusCode::BAD_REQUEST, "The body could not be read to its end.")
     };
     dialect.fault(&fault).into()
 }
@@ -163,11 +148,7 @@ async fn answer(
     everyone: Behaviour,
 ) -> (Behaviour, Answer) {
     let dialect = route.dialect();
-    let parsed = if route.is_listing() {
-        Ok(Value::Null)
-    } else {
-        fields::parse(body)
-    };
+    let parsed = if route.is_listing() { Ok(Value::Null) } else { fields::parse(body) };
     let behaviour = match parsed.as_ref().ok().and_then(named_model) {
         None => everyone,
         Some(model) => match shared.catalogue.behaviour_of(model) {
@@ -189,10 +170,7 @@ async fn answer(
         Route::Ollama(endpoint) => ollama::answer(*endpoint, &value, &work),
         Route::Greeting => Ok(Reply::whole(StatusCode::OK, TEXT, GREETING)),
     });
-    (
-        behaviour,
-        reply.unwrap_or_else(|fault| dialect.fault(&fault)).into(),
-    )
+    (behaviour, reply.unwrap_or_else(|fault| dialect.fault(&fault)).into())
 }
 
 fn named_model(body: &Value) -> Option<&str> {
@@ -205,30 +183,20 @@ async fn instead(dialect: Dialect, behaviour: &Behaviour, body: &Bytes) -> Optio
         std::future::pending::<()>().await;
     }
     if let Some(status) = behaviour.status {
-        let fault = Fault::new(
-            status,
-            format!("The demo model was told to answer {status}."),
-        );
+        let fault = Fault::new(status, format!("The demo model was told to answer {status}."));
         let mut answer = Answer::from(dialect.fault(&fault));
         if let Some(seconds) = behaviour.retry_after_s() {
-            answer
-                .headers
-                .insert(RETRY_AFTER, HeaderValue::from(seconds));
+            answer.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         return Some(answer);
     }
     if behaviour.redirect {
-        let mut answer = Answer::from(Reply::whole(
-            StatusCode::TEMPORARY_REDIRECT,
-            TEXT,
-            "elsewhere",
-        ));
+        let mut answer =
+            Answer::from(Reply::whole(StatusCode::TEMPORARY_REDIRECT, TEXT, "elsewhere"));
         answer.headers.insert(LOCATION, ELSEWHERE);
         return Some(answer);
     }
-    behaviour
-        .echo
-        .then(|| Reply::whole(StatusCode::OK, JSON, body.clone()).into())
+    behaviour.echo.then(|| Reply::whole(StatusCode::OK, JSON, body.clone()).into())
 }
 
 /// The headers that a misbehaving server sends along.
@@ -240,10 +208,8 @@ fn decorate(headers: &mut HeaderMap, behaviour: &Behaviour) {
             HeaderName::from_static("x-internal-host"),
             HeaderValue::from_static("model-7.internal"),
         );
-        headers.insert(
-            HeaderName::from_static("x-internal-trace"),
-            HeaderValue::from_static("demo"),
-        );
+        headers
+            .insert(HeaderName::from_static("x-internal-trace"), HeaderValue::from_static("demo"));
     }
     if behaviour.close {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -257,28 +223,16 @@ fn respond(
     stats: &Arc<Stats>,
     line: Arc<Line>,
 ) -> Response<AnswerBody> {
-    let Reply {
-        status,
-        content_type,
-        body,
-    } = answer.reply;
+    let Reply { status, content_type, body } = answer.reply;
     let count = match body {
         ReplyBody::Whole { .. } => Count::Whole,
         ReplyBody::Frames(_) => Count::Stream,
     };
     let counted = Counted::new(stats, count);
-    let mut response = Response::new(AnswerBody::new(
-        body,
-        content_type,
-        behaviour,
-        pace,
-        counted,
-        line,
-    ));
+    let mut response =
+        Response::new(AnswerBody::new(body, content_type, behaviour, pace, counted, line));
     *response.status_mut() = status;
     *response.headers_mut() = answer.headers;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }

@@ -39,11 +39,7 @@ fn main() -> anyhow::Result<()> {
     if let Some(threads) = args.threads {
         runtime.worker_threads(threads.max(1));
     }
-    runtime
-        .enable_all()
-        .build()
-        .context("the runtime could not start")?
-        .block_on(run(args))
+    runtime.enable_all().build().context("the runtime could not start")?.block_on(run(args))
 }
 
 async fn run(args: Args) -> anyhow::Result<()> {
@@ -54,16 +50,11 @@ async fn run(args: Args) -> anyhow::Result<()> {
         speaks: args.speaks,
         extra_models: args.also_list,
     };
-    let model = DemoModel::bind(config)
-        .await
-        .with_context(|| format!("{} can't be bound", args.addr))?;
+    let model =
+        DemoModel::bind(config).await.with_context(|| format!("{} can't be bound", args.addr))?;
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     // Who started this with port 0 reads the address from here. It may have closed its end: that is no fault.
-    let _ = writeln!(
-        std::io::stdout(),
-        "listening on http://{}",
-        model.local_addr()
-    );
+    let _ = writeln!(std::io::stdout(), "listening on http://{}", model.local_addr());
     model
         .serve(async {
             tokio::select! {
@@ -76,7 +67,5 @@ async fn run(args: Args) -> anyhow::Result<()> {
 }
 
 fn behaviour(lists: &[String]) -> Result<Behaviour, BehaviourError> {
-    lists
-        .iter()
-        .try_fold(Behaviour::default(), |behaviour, list| behaviour.and(list))
+    lists.iter().try_fold(Behaviour::default(), |behaviour, list| behaviour.and(list))
 }

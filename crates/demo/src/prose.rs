@@ -29,18 +29,10 @@ pub(crate) fn answer(ask: &Ask, choice: u32) -> String {
         sentences.extend(about_the_user(ask));
     } else {
         let quoted: Vec<_> = results.iter().map(|result| quote(result)).collect();
-        let subject = if quoted.len() == 1 {
-            "The tool"
-        } else {
-            "The tools"
-        };
+        let subject = if quoted.len() == 1 { "The tool" } else { "The tools" };
         sentences.push(format!("{subject} answered: {}.", quoted.join(", ")));
     }
-    let turns = ask
-        .messages
-        .iter()
-        .filter(|message| message.role == Role::User)
-        .count();
+    let turns = ask.messages.iter().filter(|message| message.role == Role::User).count();
     if turns > 1 {
         sentences.push(format!("This is turn {turns} of the conversation."));
     }
@@ -78,11 +70,7 @@ fn about_the_user(ask: &Ask) -> Vec<String> {
         return sentences;
     };
     if !user.text.trim().is_empty() {
-        sentences.push(format!(
-            "You wrote {}: {}.",
-            words(&user.text),
-            quote(&user.text)
-        ));
+        sentences.push(format!("You wrote {}: {}.", words(&user.text), quote(&user.text)));
     }
     match user.images {
         0 => {}

@@ -41,18 +41,12 @@ pub(crate) struct Frame {
 impl Frame {
     /// `data: …`
     pub(crate) fn sse(data: &str, tokens: u32) -> Self {
-        Self {
-            bytes: format!("data: {data}\n\n").into(),
-            tokens,
-        }
+        Self { bytes: format!("data: {data}\n\n").into(), tokens }
     }
 
     /// A line of NDJSON.
     pub(crate) fn line(json: &Value, tokens: u32) -> Self {
-        Self {
-            bytes: format!("{json}\n").into(),
-            tokens,
-        }
+        Self { bytes: format!("{json}\n").into(), tokens }
     }
 }
 
@@ -62,14 +56,7 @@ impl Reply {
         content_type: &'static str,
         bytes: impl Into<Bytes>,
     ) -> Self {
-        Self {
-            status,
-            content_type,
-            body: ReplyBody::Whole {
-                bytes: bytes.into(),
-                tokens: 0,
-            },
-        }
+        Self { status, content_type, body: ReplyBody::Whole { bytes: bytes.into(), tokens: 0 } }
     }
 
     pub(crate) fn json(status: StatusCode, value: &Value) -> Self {
@@ -81,19 +68,12 @@ impl Reply {
         Self {
             status: StatusCode::OK,
             content_type: JSON,
-            body: ReplyBody::Whole {
-                bytes: value.to_string().into(),
-                tokens,
-            },
+            body: ReplyBody::Whole { bytes: value.to_string().into(), tokens },
         }
     }
 
     pub(crate) fn frames(content_type: &'static str, frames: Frames) -> Self {
-        Self {
-            status: StatusCode::OK,
-            content_type,
-            body: ReplyBody::Frames(frames),
-        }
+        Self { status: StatusCode::OK, content_type, body: ReplyBody::Frames(frames) }
     }
 }
 
@@ -109,27 +89,16 @@ pub(crate) struct Fault {
 
 impl Fault {
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            message: message.into(),
-            field: None,
-            code: None,
-        }
+        Self { status, message: message.into(), field: None, code: None }
     }
 
     /// 400 for one member of the body.
     pub(crate) fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            field: Some(field.into()),
-            ..Self::new(StatusCode::BAD_REQUEST, message)
-        }
+        Self { field: Some(field.into()), ..Self::new(StatusCode::BAD_REQUEST, message) }
     }
 
     pub(crate) fn code(self, code: &'static str) -> Self {
-        Self {
-            code: Some(code),
-            ..self
-        }
+        Self { code: Some(code), ..self }
     }
 }
 
@@ -145,12 +114,9 @@ impl Usage {
     pub(crate) fn told(self, behaviour: &Behaviour) -> Option<Self> {
         match behaviour {
             Behaviour { no_usage: true, .. } => None,
-            Behaviour {
-                absurd_usage: true, ..
-            } => Some(Self {
-                prompt_tokens: ABSURD_TOKENS,
-                completion_tokens: ABSURD_TOKENS,
-            }),
+            Behaviour { absurd_usage: true, .. } => {
+                Some(Self { prompt_tokens: ABSURD_TOKENS, completion_tokens: ABSURD_TOKENS })
+            }
             _ => Some(self),
         }
     }

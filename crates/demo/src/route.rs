@@ -59,22 +59,14 @@ impl Route {
         let Some((wanted, route)) = found else {
             let message = format!("There is no {path} on this server.");
             let fault = Fault::new(StatusCode::NOT_FOUND, message).code("unknown_route");
-            return Err(NoRoute {
-                dialect,
-                fault,
-                allow: None,
-            });
+            return Err(NoRoute { dialect, fault, allow: None });
         };
         if wanted == method || (wanted == Method::GET && method == Method::HEAD) {
             return Ok(route);
         }
         let message = format!("{method} is not allowed on {path}; use {wanted}.");
         let fault = Fault::new(StatusCode::METHOD_NOT_ALLOWED, message).code("method_not_allowed");
-        Err(NoRoute {
-            dialect,
-            fault,
-            allow: Some(wanted),
-        })
+        Err(NoRoute { dialect, fault, allow: Some(wanted) })
     }
 
     pub(crate) fn dialect(&self) -> Dialect {

@@ -42,33 +42,20 @@ impl Words {
             let number = plain.parse::<f64>().is_ok();
             if !plain.is_empty() && !number && !named.contains(&&*plain.to_lowercase()) {
                 let capital = !starts && plain.starts_with(char::is_uppercase);
-                ranked.push((
-                    if capital {
-                        1
-                    } else {
-                        1000 - plain.chars().count().min(900)
-                    },
-                    plain,
-                ));
+                ranked
+                    .push((if capital { 1 } else { 1000 - plain.chars().count().min(900) }, plain));
             }
             starts = word.ends_with(['.', '!', '?', ':']);
         }
         ranked.sort_by_key(|(rank, _)| *rank);
         let number = |word: &str| {
             let number = word.trim_matches(|c: char| !c.is_ascii_digit() && c != '-');
-            number
-                .parse::<f64>()
-                .ok()
-                .filter(|number| number.is_finite())
+            number.parse::<f64>().ok().filter(|number| number.is_finite())
         };
         Self {
             label,
             words: ranked.into_iter().map(|(_, word)| word).collect(),
-            numbers: prompt
-                .split_whitespace()
-                .filter_map(number)
-                .take(100)
-                .collect(),
+            numbers: prompt.split_whitespace().filter_map(number).take(100).collect(),
             words_used: 0,
             numbers_used: 0,
         }
@@ -81,9 +68,7 @@ impl Words {
     }
 
     fn next_number(&mut self) -> Option<f64> {
-        let number = self
-            .numbers
-            .get(self.numbers_used % self.numbers.len().max(1));
+        let number = self.numbers.get(self.numbers_used % self.numbers.len().max(1));
         self.numbers_used += 1;
         number.copied()
     }
@@ -91,12 +76,7 @@ impl Words {
 
 /// An instance of the schema.
 pub(crate) fn instance(schema: &Value, words: &mut Words) -> Value {
-    Maker {
-        root: schema,
-        words,
-        values_left: VALUES_MAX,
-    }
-    .make(schema, 0)
+    Maker { root: schema, words, values_left: VALUES_MAX }.make(schema, 0)
 }
 
 struct Maker<'a> {
@@ -152,18 +132,10 @@ impl<'a> Maker<'a> {
     fn one_of(&self, values: &[Value]) -> Value {
         let named = |value: &&Value| {
             value.as_str().is_some_and(|value| {
-                self.words
-                    .words
-                    .iter()
-                    .any(|word| word.eq_ignore_ascii_case(value))
+                self.words.words.iter().any(|word| word.eq_ignore_ascii_case(value))
             })
         };
-        values
-            .iter()
-            .find(named)
-            .or(values.first())
-            .cloned()
-            .unwrap_or_default()
+        values.iter().find(named).or(values.first()).cloned().unwrap_or_default()
     }
 
     fn merged(&self, schema: &Value, parts: &[Value]) -> Value {
@@ -171,9 +143,7 @@ impl<'a> Maker<'a> {
         whole.remove("allOf");
         for part in parts {
             let target = part.get("$ref").and_then(Value::as_str);
-            let part = target
-                .and_then(|target| self.referred(target))
-                .unwrap_or(part);
+            let part = target.and_then(|target| self.referred(target)).unwrap_or(part);
             for (key, value) in part.as_object().into_iter().flatten() {
                 match (whole.get_mut(key), value) {
                     (Some(Value::Object(have)), Value::Object(more)) => have.extend(more.clone()),
@@ -194,11 +164,8 @@ impl<'a> Maker<'a> {
         let is_required =
             |name: &str| required.is_some_and(|names| names.iter().any(|n| n == name));
         let mut object = Map::new();
-        for (name, property) in schema
-            .get("properties")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten()
+        for (name, property) in
+            schema.get("properties").and_then(Value::as_object).into_iter().flatten()
         {
             if depth < DEPTH_FULL || is_required(name) {
                 object.insert(name.clone(), self.make(property, depth + 1));
@@ -208,37 +175,21 @@ impl<'a> Maker<'a> {
     }
 
     fn array(&mut self, schema: &Value, depth: usize) -> Value {
-        let prefix = schema
-            .get("prefixItems")
-            .and_then(Value::as_array)
-            .map_or(&[][..], Vec::as_slice);
+        let prefix =
+            schema.get("prefixItems").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let usual = if depth < DEPTH_FULL { 1 } else { 0 };
         let min = bound(schema, "minItems").unwrap_or(0);
         let max = bound(schema, "maxItems").unwrap_or(u64::MAX);
-        let wanted = min
-            .max(usual)
-            .max(prefix.len() as u64)
-            .min(max)
-            .min(LENGTH_MAX);
+        let wanted = min.max(usual).max(prefix.len() as u64).min(max).min(LENGTH_MAX);
         let free = json!({"type": "string"});
-        let items = schema
-            .get("items")
-            .filter(|items| items.is_object())
-            .unwrap_or(&free);
+        let items = schema.get("items").filter(|items| items.is_object()).unwrap_or(&free);
         let prefix = prefix.iter().chain(std::iter::repeat(items));
-        prefix
-            .zip(0..wanted)
-            .map(|(item, _)| self.make(item, depth + 1))
-            .collect()
+        prefix.zip(0..wanted).map(|(item, _)| self.make(item, depth + 1)).collect()
     }
 
     fn integer(&mut self, schema: &Value) -> Value {
         let number = self.words.next_number().unwrap_or(1.0).trunc();
-        let step = schema
-            .get("multipleOf")
-            .and_then(Value::as_f64)
-            .unwrap_or(1.0)
-            .max(1.0);
+        let step = schema.get("multipleOf").and_then(Value::as_f64).unwrap_or(1.0).max(1.0);
         let number = within(schema, number, step);
         // A float holds whole numbers up to 2⁵³; larger ones of a prompt are cut there.
         let number = number.clamp(-9_007_199_254_740_992.0, 9_007_199_254_740_992.0);
@@ -246,10 +197,7 @@ impl<'a> Maker<'a> {
     }
 
     fn number(&mut self, schema: &Value) -> Value {
-        let step = schema
-            .get("multipleOf")
-            .and_then(Value::as_f64)
-            .unwrap_or(0.0);
+        let step = schema.get("multipleOf").and_then(Value::as_f64).unwrap_or(0.0);
         let number = self.words.next_number().unwrap_or(1.0);
         let number = within(schema, number, step);
         Number::from_f64(number).map_or(Value::Null, Value::Number)
@@ -269,9 +217,8 @@ impl<'a> Maker<'a> {
             Some("uuid") => "00000000-0000-4000-8000-000000000000".to_owned(),
             _ => self.words.label.to_owned() + &self.words.next_word(),
         };
-        let short = bound(schema, "minLength")
-            .unwrap_or(0)
-            .saturating_sub(text.chars().count() as u64);
+        let short =
+            bound(schema, "minLength").unwrap_or(0).saturating_sub(text.chars().count() as u64);
         let padded = text.chars().chain((0..short.min(LENGTH_MAX)).map(|_| '.'));
         let max = bound(schema, "maxLength").and_then(|max| usize::try_from(max).ok());
         Value::String(padded.take(max.unwrap_or(usize::MAX)).collect())
@@ -290,10 +237,7 @@ fn kind(schema: &Value) -> &str {
         Some(Value::String(one)) => Some(one.as_str()),
         Some(Value::Array(several)) => {
             let mut names = several.iter().filter_map(Value::as_str);
-            names
-                .clone()
-                .find(|name| *name != "null")
-                .or_else(|| names.next())
+            names.clone().find(|name| *name != "null").or_else(|| names.next())
         }
         _ => None,
     };
@@ -315,14 +259,8 @@ fn within(schema: &Value, number: f64, step: f64) -> f64 {
     let nudge = if step > 0.0 { step } else { 0.5 };
     let above = get("exclusiveMinimum").map(|min| min + nudge);
     let below = get("exclusiveMaximum").map(|max| max - nudge);
-    let min = get("minimum")
-        .into_iter()
-        .chain(above)
-        .fold(f64::NEG_INFINITY, f64::max);
-    let max = get("maximum")
-        .into_iter()
-        .chain(below)
-        .fold(f64::INFINITY, f64::min);
+    let min = get("minimum").into_iter().chain(above).fold(f64::NEG_INFINITY, f64::max);
+    let max = get("maximum").into_iter().chain(below).fold(f64::INFINITY, f64::min);
     let number = number.min(max).max(min);
     if step <= 0.0 {
         return number;

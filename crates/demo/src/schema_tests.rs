@@ -9,20 +9,14 @@ fn made(schema: &Value, prompt: &str) -> Value {
 fn strings_take_the_telling_words_and_numbers_the_numbers() {
     let schema = json!({"type": "object", "properties": {
         "city": {"type": "string"}, "days": {"type": "integer"}, "factor": {"type": "number"}}});
-    let made = made(
-        &schema,
-        "What will the weather be in Paris for 3 days, times 1.5?",
-    );
+    let made = made(&schema, "What will the weather be in Paris for 3 days, times 1.5?");
     assert_eq!(made, json!({"city": "Paris", "days": 3, "factor": 1.5}));
 }
 
 #[test]
 fn a_quoted_text_comes_first() {
     let schema = json!({"type": "string"});
-    assert_eq!(
-        made(&schema, "Search for \"rate limits\" in London"),
-        json!("rate limits")
-    );
+    assert_eq!(made(&schema, "Search for \"rate limits\" in London"), json!("rate limits"));
 }
 
 #[test]

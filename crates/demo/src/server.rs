@@ -49,11 +49,8 @@ impl DemoModel {
     // Async because it registers with the runtime, and so that a later step may wait.
     #[allow(clippy::unused_async)]
     pub async fn bind(config: DemoConfig) -> io::Result<Self> {
-        let socket = if config.addr.is_ipv4() {
-            TcpSocket::new_v4()?
-        } else {
-            TcpSocket::new_v6()?
-        };
+        let socket =
+            if config.addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
         socket.bind(config.addr)?;
         let listener = socket.listen(BACKLOG)?;
@@ -65,11 +62,7 @@ impl DemoModel {
             stats: Arc::default(),
             requests: AtomicU64::new(1),
         });
-        Ok(Self {
-            listener,
-            addr,
-            shared,
-        })
+        Ok(Self { listener, addr, shared })
     }
 
     #[must_use]
@@ -84,9 +77,7 @@ impl DemoModel {
 
     /// Serves until `shutdown` resolves; running answers then have half a second to end.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
-        let Self {
-            listener, shared, ..
-        } = self;
+        let Self { listener, shared, .. } = self;
         let (leave, leaving) = watch::channel(false);
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
@@ -134,10 +125,7 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream, mut leaving: watch::
         let line = Arc::clone(&line);
         service_fn(move |request| handle(Arc::clone(&shared), Arc::clone(&line), request))
     };
-    let wire = TokioIo::new(Wire {
-        stream,
-        line: Arc::clone(&line),
-    });
+    let wire = TokioIo::new(Wire { stream, line: Arc::clone(&line) });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(IDLE_MAX);
     let mut serving = pin!(http.serve_connection(wire, requests));

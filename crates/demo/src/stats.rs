@@ -39,10 +39,7 @@ pub struct Received {
 impl Stats {
     /// The last request whose body came whole.
     pub fn last(&self) -> Option<Arc<Received>> {
-        self.last
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits until `condition` holds. It is asked now and after every change.
@@ -57,8 +54,7 @@ impl Stats {
     }
 
     pub(crate) fn received(&self, request: Arc<Received>) {
-        self.body_bytes
-            .fetch_add(request.body.len() as u64, Ordering::Relaxed);
+        self.body_bytes.fetch_add(request.body.len() as u64, Ordering::Relaxed);
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(request);
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.changed.notify_waiters();
@@ -112,11 +108,7 @@ impl Counted {
             }
             Count::Wait | Count::Whole => {}
         }
-        Self {
-            stats: Arc::clone(stats),
-            count,
-            done: false,
-        }
+        Self { stats: Arc::clone(stats), count, done: false }
     }
 
     pub(crate) fn done(&mut self) {

@@ -80,11 +80,7 @@ fn first_piece_bytes(text: &str) -> Option<usize> {
     if !head.is_alphanumeric() {
         return Some(lead + head.len_utf8());
     }
-    let word = text
-        .get(lead..)?
-        .chars()
-        .take(WORD_CHARS_MAX)
-        .take_while(|c| c.is_alphanumeric());
+    let word = text.get(lead..)?.chars().take(WORD_CHARS_MAX).take_while(|c| c.is_alphanumeric());
     Some(lead + word.map(char::len_utf8).sum::<usize>())
 }
 
@@ -124,10 +120,7 @@ mod tests {
 
     #[test]
     fn a_word_takes_its_space_along_and_a_long_one_is_several() {
-        assert_eq!(
-            pieces("a bc, d").collect::<Vec<_>>(),
-            ["a", " bc", ",", " d"]
-        );
+        assert_eq!(pieces("a bc, d").collect::<Vec<_>>(), ["a", " bc", ",", " d"]);
         assert_eq!(count("antidisestablishmentarianism"), 3);
     }
 

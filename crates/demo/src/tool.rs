@@ -33,23 +33,16 @@ fn chosen<'a>(ask: &'a Ask, prompt: &str) -> Vec<&'a Tool> {
         let name = tool.name.to_lowercase();
         prompt.contains(&name) || prompt.contains(&name.replace('_', " "))
     };
-    let at_most = if ask.parallel_calls {
-        ask.tools.len()
-    } else {
-        1
-    };
+    let at_most = if ask.parallel_calls { ask.tools.len() } else { 1 };
     let mentioned: Vec<_> = ask.tools.iter().filter(mentioned).take(at_most).collect();
     match &ask.tool_choice {
         ToolChoice::None => Vec::new(),
         ToolChoice::Auto => mentioned,
         ToolChoice::Required if mentioned.is_empty() => ask.tools.iter().take(1).collect(),
         ToolChoice::Required => mentioned,
-        ToolChoice::Named(name) => ask
-            .tools
-            .iter()
-            .filter(|tool| tool.name == *name)
-            .take(1)
-            .collect(),
+        ToolChoice::Named(name) => {
+            ask.tools.iter().filter(|tool| tool.name == *name).take(1).collect()
+        }
     }
 }
 

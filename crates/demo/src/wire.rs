@@ -22,10 +22,7 @@ pub(crate) struct Line {
 
 impl Line {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            reset: AtomicBool::new(false),
-            close_at: watch::Sender::new(None),
-        })
+        Arc::new(Self { reset: AtomicBool::new(false), close_at: watch::Sender::new(None) })
     }
 
     /// The connection, when dropped, ends in a TCP reset.

@@ -12,11 +12,11 @@ use crate::{config, healthcheck, keys, up, upstreams};
 pub struct CommandLine {
     #[command(subcommand)]
     pub command: Command,
-    #[command(flatten)]
-    pub settings: Settings,
     /// How results are printed.
     #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
+    #[command(flatten)]
+    pub settings: Settings,
 }
 
 const EXIT_CODES: &str = "\

@@ -47,7 +47,12 @@ pub struct Exchange {
 impl Exchange {
     /// A request's header has been read.
     #[must_use]
-    pub fn begin(app: &App, client: ClientAddr, headers: &HeaderMap, serving: Serving) -> Box<Self> {
+    pub fn begin(
+        app: &App,
+        client: ClientAddr,
+        headers: &HeaderMap,
+        serving: Serving,
+    ) -> Box<Self> {
         let at = SystemTime::now();
         Box::new(Self {
             id: new_request_id(at),
@@ -81,7 +86,7 @@ impl Exchange {
         self.endpoint = Some(endpoint);
     }
 
-    pub fn from_key(&mut self, key: KeyId, owner: UserId) {
+    pub fn of_key(&mut self, key: KeyId, owner: UserId) {
         self.key = Some((key, owner));
     }
 
@@ -127,7 +132,11 @@ impl Exchange {
 
     /// An answer of ours that isn't a refusal.
     #[must_use]
-    pub fn answered_locally(mut self: Box<Self>, status: StatusCode, response: Response<OutBody>) -> Response<OutBody> {
+    pub fn answered_locally(
+        mut self: Box<Self>,
+        status: StatusCode,
+        response: Response<OutBody>,
+    ) -> Response<OutBody> {
         self.outcome = Outcome::Answered(status);
         response
     }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use clap::Parser;
 use fluxgate_core::config::{self, Loaded, Program, Sources};
 use fluxgate_gateway::{Running, Setup, StartError, log};
-use tracing::{info, warn};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{info, warn};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -80,7 +80,9 @@ async fn run(loaded: Loaded, read_again: fluxgate_gateway::ReadAgain) -> Result<
     .await?;
     match running.first_start.write_to_files(&data_dir, running.setup_link().as_deref()) {
         Ok(files) => {
-            files.iter().for_each(|file| info!(file = %file.display(), "made for the operator alone"));
+            files
+                .iter()
+                .for_each(|file| info!(file = %file.display(), "made for the operator alone"));
         }
         Err(error) => warn!(%error, "can't write what the first start made"),
     }

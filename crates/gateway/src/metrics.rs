@@ -50,8 +50,7 @@ impl Metrics {
     /// # Errors
     /// Never in practice: the bucket list is constant and not empty.
     pub fn new() -> Result<Self, metrics_exporter_prometheus::BuildError> {
-        let registry =
-            PrometheusBuilder::new().set_buckets(LATENCY_BUCKETS_S)?.build_recorder();
+        let registry = PrometheusBuilder::new().set_buckets(LATENCY_BUCKETS_S)?.build_recorder();
         for (name, text) in DESCRIPTIONS {
             registry.describe_counter((*name).into(), None, (*text).into());
         }
@@ -63,7 +62,8 @@ impl Metrics {
             .map(|endpoint| {
                 let route = Label::from_static_parts("route", endpoint.path());
                 let histogram = |name: &'static str| {
-                    registry.register_histogram(&Key::from_parts(name, vec![route.clone()]), &METADATA)
+                    registry
+                        .register_histogram(&Key::from_parts(name, vec![route.clone()]), &METADATA)
                 };
                 let metrics = EndpointMetrics {
                     requests: STATUS_CLASSES.map(|class| {
@@ -201,9 +201,18 @@ const DESCRIPTIONS: &[(&str, &str)] = &[
     ("fluxgate_requests_total", "Model requests that have ended, by route and class of status."),
     ("fluxgate_refusals_total", "Requests that were refused or cut short, by reason."),
     ("fluxgate_tokens_total", "Tokens by kind, as reported by the provider or estimated here."),
-    ("fluxgate_time_to_first_token_seconds", "From the end of the request's header to the first text."),
-    ("fluxgate_request_duration_seconds", "From the end of the request's header to the end of the answer."),
-    ("fluxgate_upstream_head_seconds", "From sending a request upstream to the head of its answer."),
+    (
+        "fluxgate_time_to_first_token_seconds",
+        "From the end of the request's header to the first text.",
+    ),
+    (
+        "fluxgate_request_duration_seconds",
+        "From the end of the request's header to the end of the answer.",
+    ),
+    (
+        "fluxgate_upstream_head_seconds",
+        "From sending a request upstream to the head of its answer.",
+    ),
     ("fluxgate_upstream_up", "1 where the upstream answered the last time it was asked."),
     ("fluxgate_log_lines_dropped_total", "Log lines of requests left out to bound the log."),
     ("fluxgate_connections", "Open client connections."),

@@ -25,6 +25,8 @@ use crate::worker::Worker;
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
+/// Told where a method is refused before a route is looked for (RFC 9110 §15.5.6 wants a list).
+const SERVED_METHODS: HeaderValue = HeaderValue::from_static("GET, POST");
 
 /// Serves one request of a connection.
 pub async fn serve(
@@ -45,7 +47,11 @@ pub async fn serve(
         Err((reason, message)) => {
             last = true;
             let dialect = Dialect::of_path(request.uri().path());
-            refuse(dialect, &Refusal::new(reason, message), exchange)
+            let mut response = refuse(dialect, &Refusal::new(reason, message), exchange);
+            if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+                response.headers_mut().insert(ALLOW, SERVED_METHODS);
+            }
+            response
         }
     };
     response.headers_mut().insert(REQUEST_ID, request_id);
@@ -72,7 +78,8 @@ async fn route(
         Route::Model(endpoint) => proxy::handle(worker, endpoint, request, exchange).await,
         Route::Other => control(worker, connection, request, exchange).await,
         Route::WrongMethod(dialect, allow) => {
-            let refusal = Refusal::new(Reason::MethodNotAllowed, format!("This route takes {allow}."));
+            let refusal =
+                Refusal::new(Reason::MethodNotAllowed, format!("This route takes {allow}."));
             let mut response = refuse(dialect, &refusal, exchange);
             response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
             response
@@ -122,7 +129,8 @@ async fn control(
         Ok(Err(never)) => match never {},
         Err(failed) => {
             error!(error = %failed, request.id = %exchange.id, "a control route failed");
-            let refusal = Refusal::new(Reason::Internal, "The gateway failed; its log has the cause.");
+            let refusal =
+                Refusal::new(Reason::Internal, "The gateway failed; its log has the cause.");
             refuse(Dialect::OpenAi, &refusal, exchange)
         }
     }

@@ -116,11 +116,7 @@ pub struct LineBudget {
 impl LineBudget {
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            since: Instant::now(),
-            answered: ANSWERED_LINES_PER_S,
-            refused: REFUSED_LINES_PER_S,
-        }
+        Self { since: Instant::now(), answered: ANSWERED_LINES_PER_S, refused: REFUSED_LINES_PER_S }
     }
 
     fn allows(&mut self, outcome: Outcome) -> bool {

@@ -113,8 +113,6 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
     let folder = DataFolder::open(&config.data_dir)?;
     let url = config.database.url.as_ref().ok_or(StartError::Missing("database.url"))?;
     let store = Store::open(url, config.database.effective_pooler()).await?;
-    let first_start =
-        first_start::prepare(&store, &config, &config.data_dir, make_first_key).await?;
     let certificate = match config.listen.https {
         Some(_) => {
             let files = config::certificate_files(&config.tls, &config.data_dir)?;
@@ -123,6 +121,9 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
         None => None,
     };
     let bound = bind_all(&config, &movable)?;
+    // What is made here is told once: nothing that often fails comes after it.
+    let first_start =
+        first_start::prepare(&store, &config, &config.data_dir, make_first_key).await?;
 
     let stop = Stop::default();
     let (workers, queues) = Workers::new(config::workers(&config));
@@ -131,7 +132,8 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
     let app = Arc::new(build(&config, store, certificate.as_ref(), workers, reloads, &stop)?);
     app.upstreams.set(config::upstreams(&config))?;
 
-    let routers = bound.iter().map(|bound| (bound.kind, router::control(bound.kind, Arc::clone(&app))));
+    let routers =
+        bound.iter().map(|bound| (bound.kind, router::control(bound.kind, Arc::clone(&app))));
     let addresses = bound.iter().map(|bound| (bound.kind, bound.addr)).collect();
     let _ = app.listening.set(Listening { addresses, routers: routers.collect(), demo_model });
     let threads = worker::spawn(queues, &app, &stop).map_err(StartError::Thread)?;
@@ -139,7 +141,13 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
     let (mut tasks, end) = (JoinSet::new(), CancellationToken::new());
     tasks.spawn(Arc::clone(&app.recorder).run(end.clone()));
     tasks.spawn(changes::run(Arc::clone(&app), last_change, end.clone()));
-    tasks.spawn(reload::run(Arc::clone(&app), config.clone(), read_again, reload_requests, end.clone()));
+    tasks.spawn(reload::run(
+        Arc::clone(&app),
+        config.clone(),
+        read_again,
+        reload_requests,
+        end.clone(),
+    ));
     if let Some(certificate) = certificate {
         tasks.spawn(listen::tls::watch(certificate, end.clone()));
     }
@@ -153,7 +161,16 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
     folder
         .write_ports(ports_file, &ports(&app, demo_model))
         .map_err(|source| StartError::Ports { path: ports_file, source })?;
-    Ok(Running { app, first_start, folder, ports_file, drain: config.listen.drain, threads, tasks, end })
+    Ok(Running {
+        app,
+        first_start,
+        folder,
+        ports_file,
+        drain: config.listen.drain,
+        threads,
+        tasks,
+        end,
+    })
 }
 
 fn build(
@@ -178,7 +195,10 @@ fn build(
         redis: config.redis.url.as_ref().map(|url| RedisProbe::start(url, &control)),
         upstreams: Upstreams::new(control.clone()),
         bodies: BodyBudget::default(),
-        connections: ConnectionCount::new(listen.connections_max, listen.connections_per_address_max),
+        connections: ConnectionCount::new(
+            listen.connections_max,
+            listen.connections_per_address_max,
+        ),
         recorder: Recorder::new(Metrics::new()?),
         workers,
         tls: certificate.map(Certificate::server_config),
@@ -243,7 +263,9 @@ impl Running {
         }
         match failures {
             Ok(Ok(failures)) => {
-                failures.iter().for_each(|error| warn!(%error, "a data thread ended with an error"));
+                failures
+                    .iter()
+                    .for_each(|error| warn!(%error, "a data thread ended with an error"));
             }
             Ok(Err(error)) => warn!(%error, "a data thread can't be joined"),
             Err(_) => warn!("a data thread didn't end"),
@@ -274,7 +296,9 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 }
 
 fn bind_all(config: &Config, movable: &[ListenerKind]) -> Result<Vec<Bound>, StartError> {
-    config::listeners(config).map(|(kind, address)| bind(kind, address, movable.contains(&kind))).collect()
+    config::listeners(config)
+        .map(|(kind, address)| bind(kind, address, movable.contains(&kind)))
+        .collect()
 }
 
 fn bind(kind: ListenerKind, wanted: SocketAddr, movable: bool) -> Result<Bound, StartError> {
@@ -291,13 +315,20 @@ fn bind(kind: ListenerKind, wanted: SocketAddr, movable: bool) -> Result<Bound, 
             }
             (problem, _) => {
                 let advice = match problem {
-                    io::ErrorKind::AddrInUse => "end the program that has it, or choose another port",
+                    io::ErrorKind::AddrInUse => {
+                        "end the program that has it, or choose another port"
+                    }
                     io::ErrorKind::AddrNotAvailable => "choose an address of this machine",
                     io::ErrorKind::PermissionDenied => "choose a port from 1024 up",
                     _ => "choose another address",
                 };
                 let listener = kind.name();
-                return Err(StartError::Listen { listener, address: wanted, source: error, advice });
+                return Err(StartError::Listen {
+                    listener,
+                    address: wanted,
+                    source: error,
+                    advice,
+                });
             }
         }
     }

@@ -102,7 +102,11 @@ impl Workers {
 ///
 /// # Errors
 /// The system's own, where it gives no thread.
-pub fn spawn(queues: Queues, app: &Arc<App>, stop: &Stop) -> io::Result<Vec<JoinHandle<io::Result<()>>>> {
+pub fn spawn(
+    queues: Queues,
+    app: &Arc<App>,
+    stop: &Stop,
+) -> io::Result<Vec<JoinHandle<io::Result<()>>>> {
     queues
         .0
         .into_iter()

@@ -128,8 +128,10 @@ impl Plan {
     }
 
     fn sources(&self, folder: &Path, demo: SocketAddr) -> Sources {
-        let database =
-            self.database.clone().unwrap_or_else(|| format!("sqlite://{}/accounts.db", folder.display()));
+        let database = self
+            .database
+            .clone()
+            .unwrap_or_else(|| format!("sqlite://{}/accounts.db", folder.display()));
         let upstreams = self.upstreams.clone().unwrap_or_else(|| vec![format!("http://{demo}")]);
         let free = "127.0.0.1:0";
         let env = [
@@ -192,7 +194,8 @@ impl TestStack {
     /// Asks the admin listener as the operator.
     pub async fn operator(&self, method: &str, path: &str, body: &str) -> wire::Answer {
         let authorization = format!("Bearer {ADMIN_TOKEN}");
-        let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
+        let headers =
+            [("authorization", authorization.as_str()), ("content-type", "application/json")];
         wire::ask(self.admin, &wire::request(method, path, &headers, body.as_bytes())).await
     }
 
@@ -212,14 +215,16 @@ impl TestStack {
     #[must_use]
     pub fn posting(&self, path: &str, body: &str) -> Vec<u8> {
         let authorization = format!("Bearer {}", self.key);
-        let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
+        let headers =
+            [("authorization", authorization.as_str()), ("content-type", "application/json")];
         wire::request("POST", path, &headers, body.as_bytes())
     }
 
     /// The value of a metric with these labels, as Prometheus writes them: `name{label="value"}`.
     /// Labels stand in alphabetical order of nothing: each given part must be in the line.
     pub async fn metric(&self, name: &str, parts: &[&str]) -> f64 {
-        let text = wire::ask(self.metrics, &wire::request("GET", "/metrics", &[], b"")).await.text();
+        let text =
+            wire::ask(self.metrics, &wire::request("GET", "/metrics", &[], b"")).await.text();
         text.lines()
             .filter(|line| line.starts_with(name) && parts.iter().all(|part| line.contains(part)))
             .filter(|line| matches!(line.as_bytes().get(name.len()), Some(b'{' | b' ')))

@@ -102,6 +102,10 @@ impl Connection {
     /// Where neither comes in time, or what comes isn't HTTP.
     pub async fn try_answer(&mut self) -> Option<Answer> {
         let mut answer = self.try_head().await?;
+        if matches!(answer.status, 204 | 304) {
+            answer.whole = true;
+            return Some(answer);
+        }
         let chunked = answer.header("transfer-encoding").is_some_and(|coding| coding == "chunked");
         let length = answer.header("content-length").and_then(|text| text.parse::<usize>().ok());
         if chunked {

@@ -48,29 +48,15 @@ fn list(reading: &mut Reading, shape: Shape, path: &Path) {
         return;
     };
     // A number that is left out is most likely a mistyped one.
-    let gap = indices
-        .iter()
-        .enumerate()
-        .find(|(position, index)| position != *index);
+    let gap = indices.iter().enumerate().find(|(position, index)| position != *index);
     let problem = if indices.len() > shape.items_max() {
-        format!(
-            "expected at most {} entries, found {}",
-            shape.items_max(),
-            indices.len()
-        )
+        format!("expected at most {} entries, found {}", shape.items_max(), indices.len())
     } else if let Some((missing, _)) = gap.filter(|_| !known_wrong) {
-        format!(
-            "entries are numbered from 0 without a gap: there is no {}",
-            path.index(missing)
-        )
+        format!("entries are numbered from 0 without a gap: there is no {}", path.index(missing))
     } else {
         return;
     };
-    let layer = reading
-        .leaves
-        .below(&last)
-        .next()
-        .map(|(_, leaf)| leaf.layer.clone());
+    let layer = reading.leaves.below(&last).next().map(|(_, leaf)| leaf.layer.clone());
     if let Some(layer) = layer {
         reading.faults.add(last, problem, &layer);
     }
@@ -78,12 +64,7 @@ fn list(reading: &mut Reading, shape: Shape, path: &Path) {
 
 fn entry(reading: &mut Reading, shape: Shape, path: &Path) {
     let Some(item) = shape.item() else { return };
-    let Some(layer) = reading
-        .leaves
-        .below(path)
-        .next()
-        .map(|(_, leaf)| leaf.layer.clone())
-    else {
+    let Some(layer) = reading.leaves.below(path).next().map(|(_, leaf)| leaf.layer.clone()) else {
         return;
     };
     for key in item.required() {

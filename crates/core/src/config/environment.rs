@@ -47,21 +47,14 @@ pub fn read(env: &[(String, String)], reading: &mut Reading) {
             && one.path == other.path
         {
             let problem = format!("{first} and {second} are both set: keep one of them");
-            reading
-                .faults
-                .add(&one.path, problem, &Layer::Env((*second).to_owned()));
+            reading.faults.add(&one.path, problem, &Layer::Env((*second).to_owned()));
         }
     }
     for (meaning, name, value) in given {
         if meaning.by_file {
             read_by_file(meaning, name, value, reading);
         } else {
-            reading.text(
-                meaning.path,
-                value,
-                meaning.shape,
-                &Layer::Env(name.to_owned()),
-            );
+            reading.text(meaning.path, value, meaning.shape, &Layer::Env(name.to_owned()));
         }
     }
 }
@@ -71,25 +64,19 @@ fn read_by_file(meaning: Meaning, name: &str, value: &str, reading: &mut Reading
     let layer = Layer::EnvFile(name.to_owned(), file.clone());
     match secret_in(&file) {
         Ok(secret) if secret.is_empty() => {
-            reading
-                .faults
-                .add(&meaning.path, "the file is empty", &layer)
+            reading.faults.add(&meaning.path, "the file is empty", &layer)
         }
         Ok(secret) => reading.text(meaning.path, &secret, meaning.shape, &layer),
-        Err(error) => reading.faults.add(
-            &meaning.path,
-            format!("the file can't be read: {error}"),
-            &layer,
-        ),
+        Err(error) => {
+            reading.faults.add(&meaning.path, format!("the file can't be read: {error}"), &layer)
+        }
     }
 }
 
 /// The content of a file without the line's end that editors put behind it.
 fn secret_in(path: &std::path::Path) -> io::Result<String> {
     let mut text = String::new();
-    File::open(path)?
-        .take(SECRET_FILE_BYTES_MAX + 1)
-        .read_to_string(&mut text)?;
+    File::open(path)?.take(SECRET_FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
     if text.len() as u64 > SECRET_FILE_BYTES_MAX {
         let problem = format!("it has more than {SECRET_FILE_BYTES_MAX} bytes");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
@@ -101,10 +88,7 @@ fn secret_in(path: &std::path::Path) -> io::Result<String> {
 fn meaning(name: &str) -> Option<Meaning> {
     direct(name).or_else(|| {
         let named = direct(name.strip_suffix(FILE_SUFFIX)?)?;
-        named.shape.is_secret().then_some(Meaning {
-            by_file: true,
-            ..named
-        })
+        named.shape.is_secret().then_some(Meaning { by_file: true, ..named })
     })
 }
 
@@ -112,15 +96,9 @@ fn direct(name: &str) -> Option<Meaning> {
     let well_known = VARIABLES.iter().find(|variable| variable.name == name);
     let path = match well_known {
         Some(variable) => Path::dotted(variable.path),
-        None => Some(name)
-            .filter(|name| name.starts_with(PREFIX))
-            .map(structured)?,
+        None => Some(name).filter(|name| name.starts_with(PREFIX)).map(structured)?,
     };
-    Some(Meaning {
-        shape: Shape::at(&path)?,
-        path,
-        by_file: false,
-    })
+    Some(Meaning { shape: Shape::at(&path)?, path, by_file: false })
 }
 
 /// `FLUXGATE__LISTEN__IDLE_S` as the path that it spells.

@@ -38,11 +38,7 @@ impl Faults {
         layer: &Layer,
     ) {
         let layer = Some(layer.clone()).filter(|layer| *layer != Layer::Default);
-        self.0.push(Fault {
-            path: path.to_string(),
-            problem: problem.into(),
-            layer,
-        });
+        self.0.push(Fault { path: path.to_string(), problem: problem.into(), layer });
     }
 
     /// Something at or below this path is already known to be wrong: what follows from it is not

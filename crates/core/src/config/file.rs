@@ -24,18 +24,12 @@ const SYNTAX_FAULTS_MAX: usize = 5;
 /// The file that was asked for, else the one of that name in the working folder where there is one.
 pub fn locate(sources: &Sources) -> Option<PathBuf> {
     let by_variable = || {
-        let (_, path) = sources
-            .env
-            .iter()
-            .find(|(name, path)| name == FILE_VARIABLE && !path.is_empty())?;
+        let (_, path) =
+            sources.env.iter().find(|(name, path)| name == FILE_VARIABLE && !path.is_empty())?;
         Some(PathBuf::from(path))
     };
     let by_default = || Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists());
-    sources
-        .file
-        .clone()
-        .or_else(by_variable)
-        .or_else(by_default)
+    sources.file.clone().or_else(by_variable).or_else(by_default)
 }
 
 /// Reads the file. `false`: its content is unknown, and so is what is missing.
@@ -62,12 +56,11 @@ pub fn read(path: &FilePath, reading: &mut Reading) -> bool {
         return false;
     }
     let first = reading.faults.0.len();
-    Walk {
-        file: path,
-        text: &text,
-        reading,
-    }
-    .table(table.get_ref(), Shape::root(), &Path::default());
+    Walk { file: path, text: &text, reading }.table(
+        table.get_ref(),
+        Shape::root(),
+        &Path::default(),
+    );
     if let Some(found) = reading.faults.0.get_mut(first..) {
         // The parser sorts tables by key; people read from the top.
         found.sort_by_key(|fault| match fault.layer {
@@ -80,9 +73,7 @@ pub fn read(path: &FilePath, reading: &mut Reading) -> bool {
 
 fn text_of(path: &FilePath) -> io::Result<String> {
     let mut text = String::new();
-    File::open(path)?
-        .take(FILE_BYTES_MAX + 1)
-        .read_to_string(&mut text)?;
+    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
     if text.len() as u64 > FILE_BYTES_MAX {
         let problem = format!("it has more than {FILE_BYTES_MAX} bytes");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
@@ -94,13 +85,7 @@ fn text_of(path: &FilePath) -> io::Result<String> {
 fn position(text: &str, byte: usize) -> (usize, usize) {
     let before = text.get(..byte).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
-    let column = before
-        .rsplit('\n')
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .count()
-        + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     (line, column)
 }
 
@@ -126,9 +111,7 @@ impl Walk<'_> {
         match (shape.kind(), value.get_ref()) {
             (Kind::Table, DeValue::Table(table)) => self.table(table, shape, &path),
             (Kind::Table, _) => {
-                self.reading
-                    .faults
-                    .add(&path, format!("expected a section: [{path}]"), layer);
+                self.reading.faults.add(&path, format!("expected a section: [{path}]"), layer);
             }
             (Kind::List, given) if shape.is_list_of_tables() => {
                 self.entries(given, shape, &path, layer)
@@ -141,9 +124,7 @@ impl Walk<'_> {
 
     fn entries(&mut self, given: &DeValue<'_>, shape: Shape, path: &Path, layer: &Layer) {
         let (DeValue::Array(entries), Some(item)) = (given, shape.item()) else {
-            self.reading
-                .faults
-                .add(path, format!("expected entries: [[{path}]]"), layer);
+            self.reading.faults.add(path, format!("expected entries: [[{path}]]"), layer);
             return;
         };
         for (index, entry) in entries.iter().enumerate() {
@@ -157,19 +138,13 @@ impl Walk<'_> {
                     self.reading.faults.add(at, problem, &layer);
                 }
                 DeValue::Table(table) => self.table(table, item, &at),
-                _ => self
-                    .reading
-                    .faults
-                    .add(at, format!("expected an entry: [[{path}]]"), &layer),
+                _ => self.reading.faults.add(at, format!("expected an entry: [[{path}]]"), &layer),
             }
         }
     }
 
     fn layer(&self, byte: usize) -> Layer {
-        Layer::File {
-            path: self.file.to_owned(),
-            line: position(self.text, byte).0,
-        }
+        Layer::File { path: self.file.to_owned(), line: position(self.text, byte).0 }
     }
 }
 
@@ -183,20 +158,15 @@ fn json(value: &DeValue<'_>) -> Value {
             Err(_) => number.to_string().into(),
         },
         DeValue::Float(number) => {
-            let finite = number
-                .as_str()
-                .parse::<f64>()
-                .ok()
-                .and_then(serde_json::Number::from_f64);
+            let finite = number.as_str().parse::<f64>().ok().and_then(serde_json::Number::from_f64);
             finite.map_or_else(|| number.as_str().into(), Value::Number)
         }
         DeValue::Boolean(value) => (*value).into(),
         DeValue::Datetime(moment) => moment.to_string().into(),
         DeValue::Array(items) => items.iter().map(|item| json(item.get_ref())).collect(),
         DeValue::Table(table) => {
-            let entries = table
-                .iter()
-                .map(|(key, value)| (key.get_ref().to_string(), json(value.get_ref())));
+            let entries =
+                table.iter().map(|(key, value)| (key.get_ref().to_string(), json(value.get_ref())));
             Value::Object(entries.collect())
         }
     }

@@ -111,11 +111,7 @@ pub const fn is_name_char(c: char) -> bool {
 }
 
 fn parsed<T>(value: Option<T>) -> Verdict {
-    if value.is_some() {
-        Verdict::Good
-    } else {
-        Verdict::Malformed
-    }
+    if value.is_some() { Verdict::Good } else { Verdict::Malformed }
 }
 
 fn name(text: &str) -> Verdict {
@@ -201,10 +197,7 @@ pub mod listen_address {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     /// The outer `None`: not an address.
-    #[expect(
-        clippy::option_option,
-        reason = "the inner one is the value: no listener"
-    )]
+    #[expect(clippy::option_option, reason = "the inner one is the value: no listener")]
     pub fn parse(text: &str) -> Option<Option<SocketAddr>> {
         if text.is_empty() || text.eq_ignore_ascii_case("off") {
             return Some(None);

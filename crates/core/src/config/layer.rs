@@ -23,9 +23,7 @@ impl Sources {
     #[must_use]
     pub fn of_process(file: Option<PathBuf>, flags: Vec<(String, String)>) -> Self {
         let text = |os: std::ffi::OsString| os.to_string_lossy().into_owned();
-        let env = std::env::vars_os()
-            .map(|(name, value)| (text(name), text(value)))
-            .collect();
+        let env = std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
         Self { file, env, flags }
     }
 }
@@ -34,10 +32,7 @@ impl Sources {
 impl fmt::Debug for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = |pairs: &[(String, String)]| {
-            pairs
-                .iter()
-                .map(|(name, _)| name.clone())
-                .collect::<Vec<_>>()
+            pairs.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>()
         };
         f.debug_struct("Sources")
             .field("file", &self.file)
@@ -94,12 +89,7 @@ pub struct Origins(BTreeMap<Path, Layer>);
 
 impl Origins {
     pub(super) fn new(leaves: &Leaves) -> Self {
-        Self(
-            leaves
-                .iter()
-                .map(|(path, leaf)| (path.clone(), leaf.layer.clone()))
-                .collect(),
-        )
+        Self(leaves.iter().map(|(path, leaf)| (path.clone(), leaf.layer.clone())).collect())
     }
 
     /// Where the setting at this path came from. For a section or a list whose items were given
@@ -107,11 +97,8 @@ impl Origins {
     #[must_use]
     pub fn of(&self, path: &str) -> &Layer {
         let path = Path::dotted(path);
-        let below = self
-            .0
-            .range(path.clone()..)
-            .next()
-            .filter(|(given, _)| given.starts_with(&path));
+        let below =
+            self.0.range(path.clone()..).next().filter(|(given, _)| given.starts_with(&path));
         below.map_or(&Layer::Default, |(_, layer)| layer)
     }
 }

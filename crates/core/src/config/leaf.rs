@@ -34,10 +34,7 @@ pub fn from_text(text: &str, shape: Shape) -> Value {
         },
         Kind::List => match shape.item() {
             Some(item) => {
-                let parts = trimmed
-                    .split(',')
-                    .map(str::trim)
-                    .filter(|part| !part.is_empty());
+                let parts = trimmed.split(',').map(str::trim).filter(|part| !part.is_empty());
                 parts.map(|part| from_text(part, item)).collect()
             }
             None => trimmed.into(),
@@ -50,10 +47,7 @@ pub fn from_text(text: &str, shape: Shape) -> Value {
 
 /// "32MiB" as the number that it is; anything else as it was.
 pub fn normal(value: Value, shape: Shape) -> Value {
-    let size = value
-        .as_str()
-        .filter(|_| shape.is_byte_size())
-        .and_then(format::byte_size);
+    let size = value.as_str().filter(|_| shape.is_byte_size()).and_then(format::byte_size);
     size.map_or(value, Value::from)
 }
 
@@ -73,22 +67,14 @@ pub fn problem(path: &Path, value: &Value, shape: Shape) -> Option<String> {
     match (shape.kind(), value) {
         (Kind::Integer, Value::Number(number)) => {
             let (min, max) = shape.range();
-            let fits = number
-                .as_i64()
-                .is_some_and(|number| (min..=max).contains(&number));
-            if fits {
-                None
-            } else {
-                wrong(expected(path, shape))
-            }
+            let fits = number.as_i64().is_some_and(|number| (min..=max).contains(&number));
+            if fits { None } else { wrong(expected(path, shape)) }
         }
         (Kind::Boolean, Value::Bool(_)) => None,
         (Kind::List, Value::Array(items)) if items.len() <= shape.items_max() => None,
-        (Kind::List, Value::Array(items)) => Some(format!(
-            "expected at most {} entries, found {}",
-            shape.items_max(),
-            items.len()
-        )),
+        (Kind::List, Value::Array(items)) => {
+            Some(format!("expected at most {} entries, found {}", shape.items_max(), items.len()))
+        }
         (Kind::Text, Value::String(text)) => match text_verdict(text, shape) {
             Verdict::Good => None,
             Verdict::Malformed => wrong(expected(path, shape)),
@@ -104,9 +90,7 @@ fn text_verdict(text: &str, shape: Shape) -> Verdict {
     if !(choices.is_empty() || choices.contains(&text)) || !(min..=max).contains(&text.len()) {
         return Verdict::Malformed;
     }
-    shape
-        .format()
-        .map_or(Verdict::Good, |format| (format.check)(text))
+    shape.format().map_or(Verdict::Good, |format| (format.check)(text))
 }
 
 /// What would be right: completes "expected …".
@@ -120,15 +104,8 @@ pub fn expected(path: &Path, shape: Shape) -> String {
         Kind::Boolean => "true or false".to_owned(),
         Kind::Integer => {
             let (min, max) = shape.range();
-            let or_size = if shape.is_byte_size() {
-                " (or a text such as \"32MiB\")"
-            } else {
-                ""
-            };
-            format!(
-                "a whole number{} from {min} to {max}{or_size}",
-                unit(path.name())
-            )
+            let or_size = if shape.is_byte_size() { " (or a text such as \"32MiB\")" } else { "" };
+            format!("a whole number{} from {min} to {max}{or_size}", unit(path.name()))
         }
         Kind::Text => expected_text(shape),
     }

@@ -19,15 +19,7 @@ impl Leaves {
     /// Gives a setting its value, instead of the one that it had.
     pub fn set(&mut self, path: Path, value: Value, layer: &Layer) {
         self.0.retain(|given, _| !given.starts_with(&path));
-        let mut insert = |path, value| {
-            self.0.insert(
-                path,
-                Leaf {
-                    value,
-                    layer: layer.clone(),
-                },
-            )
-        };
+        let mut insert = |path, value| self.0.insert(path, Leaf { value, layer: layer.clone() });
         if let Value::Array(items) = value {
             for (index, item) in items.into_iter().enumerate() {
                 insert(path.index(index), item);
@@ -52,9 +44,7 @@ impl Leaves {
 
     /// What was given at this path and below it.
     pub fn below<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = (&'a Path, &'a Leaf)> {
-        self.0
-            .range(path.clone()..)
-            .take_while(|(given, _)| given.starts_with(path))
+        self.0.range(path.clone()..).take_while(|(given, _)| given.starts_with(path))
     }
 
     /// The numbers of the items that a list has, in their order.
@@ -63,10 +53,7 @@ impl Leaves {
             Some(Step::Index(index)) => Some(*index),
             Some(Step::Key(_)) | None => None,
         };
-        let mut indices: Vec<usize> = self
-            .below(list)
-            .filter_map(|(path, _)| step(path))
-            .collect();
+        let mut indices: Vec<usize> = self.below(list).filter_map(|(path, _)| step(path)).collect();
         indices.dedup();
         indices
     }
@@ -74,8 +61,7 @@ impl Leaves {
     /// The tree that the configuration is deserialized from. A list's entry that lacks a required
     /// setting is left out: that it is missing was said before.
     pub fn tree(&self) -> Value {
-        self.table(Shape::root(), &Path::default())
-            .unwrap_or_default()
+        self.table(Shape::root(), &Path::default()).unwrap_or_default()
     }
 
     fn node(&self, shape: Shape, path: &Path) -> Option<Value> {
@@ -95,10 +81,7 @@ impl Leaves {
                 table.insert(key.clone(), value);
             }
         }
-        shape
-            .required()
-            .all(|key| table.contains_key(key))
-            .then_some(Value::Object(table))
+        shape.required().all(|key| table.contains_key(key)).then_some(Value::Object(table))
     }
 
     fn list(&self, shape: Shape, path: &Path) -> Option<Value> {
@@ -107,11 +90,6 @@ impl Leaves {
         if indices.is_empty() && self.get(path).is_none() {
             return None;
         }
-        Some(
-            indices
-                .into_iter()
-                .filter_map(|index| self.node(item, &path.index(index)))
-                .collect(),
-        )
+        Some(indices.into_iter().filter_map(|index| self.node(item, &path.index(index))).collect())
     }
 }

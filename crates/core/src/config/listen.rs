@@ -85,10 +85,7 @@ pub struct Listen {
     #[schemars(with = "format::ByteSize", range(min = 1024, max = 4_294_967_296_u64))]
     pub body_bytes_max: usize,
     /// All requests' bodies held at one time; beyond it: 503.
-    #[schemars(
-        with = "format::ByteSize",
-        range(min = 1024, max = 1_099_511_627_776_u64)
-    )]
+    #[schemars(with = "format::ByteSize", range(min = 1024, max = 1_099_511_627_776_u64))]
     pub bodies_in_flight_bytes_max: usize,
     /// Open connections, over all public listeners.
     #[schemars(range(min = 1, max = 1_000_000))]

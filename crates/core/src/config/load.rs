@@ -49,9 +49,7 @@ impl Loaded {
 pub fn load(sources: &Sources, program: Program) -> Result<Loaded, Faults> {
     let mut reading = Reading::default();
     let file = file::locate(sources);
-    let file_is_known = file
-        .as_deref()
-        .is_none_or(|path| file::read(path, &mut reading));
+    let file_is_known = file.as_deref().is_none_or(|path| file::read(path, &mut reading));
     environment::read(&sources.env, &mut reading);
     flags::read(&sources.flags, &mut reading);
     check::settings(&mut reading);
@@ -68,24 +66,10 @@ pub fn load(sources: &Sources, program: Program) -> Result<Loaded, Faults> {
         }
     };
     if file_is_known {
-        Judged {
-            config: &config,
-            leaves: &leaves,
-            origins: &origin,
-            program,
-            faults: &mut faults,
-        }
-        .judge();
+        Judged { config: &config, leaves: &leaves, origins: &origin, program, faults: &mut faults }
+            .judge();
     }
-    if faults.0.is_empty() {
-        Ok(Loaded {
-            config,
-            origin,
-            file,
-        })
-    } else {
-        Err(faults)
-    }
+    if faults.0.is_empty() { Ok(Loaded { config, origin, file }) } else { Err(faults) }
 }
 
 /// `Config::default` is the gateway's.

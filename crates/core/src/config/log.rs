@@ -16,10 +16,7 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self {
-            format: LogFormat::Auto,
-            filter: "info".to_owned(),
-        }
+        Self { format: LogFormat::Auto, filter: "info".to_owned() }
     }
 }
 

@@ -55,11 +55,8 @@ impl Path {
 
     /// The name of its environment variable.
     pub fn variable(&self) -> String {
-        let steps: Vec<String> = self
-            .0
-            .iter()
-            .map(|step| step.to_string().to_ascii_uppercase())
-            .collect();
+        let steps: Vec<String> =
+            self.0.iter().map(|step| step.to_string().to_ascii_uppercase()).collect();
         format!("{}{}", super::environment::PREFIX, steps.join("__"))
     }
 }

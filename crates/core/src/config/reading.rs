@@ -37,10 +37,8 @@ impl Reading {
                     field.variable()
                 }
             });
-            let problem = format!(
-                "is a section: give its fields, such as {}",
-                example.unwrap_or_default()
-            );
+            let problem =
+                format!("is a section: give its fields, such as {}", example.unwrap_or_default());
             self.faults.add(path, problem, layer);
         } else {
             self.value(path, leaf::from_text(text, shape), shape, layer);

@@ -13,13 +13,8 @@ use super::shape::Shape;
 use super::variable::VARIABLES;
 
 /// What the gateway does not start without.
-const GATEWAY_NEEDS: [&str; 5] = [
-    "database.url",
-    "redis.url",
-    "auth.jwt_secret",
-    "auth.admin_token",
-    "auth.guard_token",
-];
+const GATEWAY_NEEDS: [&str; 5] =
+    ["database.url", "redis.url", "auth.jwt_secret", "auth.admin_token", "auth.guard_token"];
 
 /// A configuration whose single settings are right, and what is known about it.
 pub struct Judged<'a> {
@@ -72,18 +67,14 @@ impl Judged<'_> {
 
     /// Two settings of which one is nothing without the other.
     fn pairs(&mut self) {
-        for (one, other) in [
-            ("tls.cert_path", "tls.key_path"),
-            ("auth.admin_email", "auth.admin_password"),
-        ] {
+        for (one, other) in
+            [("tls.cert_path", "tls.key_path"), ("auth.admin_email", "auth.admin_password")]
+        {
             for (given, absent) in [(one, other), (other, one)] {
                 if self.is_given(given) && !self.is_given(absent) {
                     self.fault(
                         absent,
-                        format!(
-                            "missing: {given} is given, and needs it ({})",
-                            how_to_set(absent)
-                        ),
+                        format!("missing: {given} is given, and needs it ({})", how_to_set(absent)),
                     );
                 }
             }
@@ -171,10 +162,8 @@ impl Judged<'_> {
                 continue;
             };
             match names.iter().find(|(known, _)| *known == name) {
-                Some((_, first)) => twice.push((
-                    path,
-                    format!("{name:?} is the name of {first} too: expected another"),
-                )),
+                Some((_, first)) => twice
+                    .push((path, format!("{name:?} is the name of {first} too: expected another"))),
                 None => names.push((name, path)),
             }
         }
@@ -193,18 +182,9 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
 
 fn missing(path: &str) -> String {
     let at = Path::dotted(path);
-    let expected = Shape::at(&at)
-        .map(|shape| leaf::expected(&at, shape))
-        .unwrap_or_default();
-    let recipe = if path.starts_with("auth.") {
-        "; `openssl rand -hex 32` makes one"
-    } else {
-        ""
-    };
-    format!(
-        "missing: the gateway needs {expected} ({}){recipe}",
-        how_to_set(path)
-    )
+    let expected = Shape::at(&at).map(|shape| leaf::expected(&at, shape)).unwrap_or_default();
+    let recipe = if path.starts_with("auth.") { "; `openssl rand -hex 32` makes one" } else { "" };
+    format!("missing: the gateway needs {expected} ({}){recipe}", how_to_set(path))
 }
 
 fn how_to_set(path: &str) -> String {

@@ -30,9 +30,7 @@ fn tidy(schema: &mut Schema) {
         schema.remove("default");
     }
     let width = |value: &Value| {
-        value
-            .as_str()
-            .is_some_and(|name| name.starts_with("uint") || name.starts_with("int"))
+        value.as_str().is_some_and(|name| name.starts_with("uint") || name.starts_with("int"))
     };
     if schema.get("format").is_some_and(width) {
         schema.remove("format");
@@ -61,9 +59,7 @@ impl Shape {
     }
 
     pub fn at(path: &Path) -> Option<Self> {
-        path.steps()
-            .iter()
-            .try_fold(Self::root(), |shape, step| shape.step(step))
+        path.steps().iter().try_fold(Self::root(), |shape, step| shape.step(step))
     }
 
     pub fn step(self, step: &Step) -> Option<Self> {
@@ -121,9 +117,7 @@ impl Shape {
     }
 
     pub fn is_secret(self) -> bool {
-        self.get("writeOnly")
-            .and_then(Value::as_bool)
-            .unwrap_or(false)
+        self.get("writeOnly").and_then(Value::as_bool).unwrap_or(false)
     }
 
     /// A number that may also be written as "32MiB".
@@ -147,18 +141,12 @@ impl Shape {
 
     /// The least and the greatest number.
     pub fn range(self) -> (i64, i64) {
-        (
-            self.limit("minimum").unwrap_or(0),
-            self.limit("maximum").unwrap_or(i64::MAX),
-        )
+        (self.limit("minimum").unwrap_or(0), self.limit("maximum").unwrap_or(i64::MAX))
     }
 
     /// The least and the greatest length of a text, in bytes.
     pub fn length(self) -> (usize, usize) {
-        (
-            self.size("minLength").unwrap_or(0),
-            self.size("maxLength").unwrap_or(usize::MAX),
-        )
+        (self.size("minLength").unwrap_or(0), self.size("maxLength").unwrap_or(usize::MAX))
     }
 
     pub fn items_max(self) -> usize {
@@ -213,11 +201,7 @@ mod tests {
     fn every_format_in_the_schema_has_its_check() {
         for (path, shape) in Shape::leaves() {
             for place in [Some(shape), shape.item()].into_iter().flatten() {
-                assert_eq!(
-                    place.get("format").is_some(),
-                    place.format().is_some(),
-                    "{path}"
-                );
+                assert_eq!(place.get("format").is_some(), place.format().is_some(), "{path}");
             }
         }
     }

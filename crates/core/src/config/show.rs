@@ -40,11 +40,7 @@ pub(super) fn shown(config: &Config, origins: &Origins) -> Shown {
 
 fn collect(path: String, value: Value, origins: &Origins, rows: &mut Vec<Row>) {
     let below = |step: &dyn fmt::Display| {
-        if path.is_empty() {
-            step.to_string()
-        } else {
-            format!("{path}.{step}")
-        }
+        if path.is_empty() { step.to_string() } else { format!("{path}.{step}") }
     };
     match value {
         Value::Object(table) => {
@@ -59,12 +55,7 @@ fn collect(path: String, value: Value, origins: &Origins, rows: &mut Vec<Row>) {
         }
         value => {
             let layer: &Layer = origins.of(&path);
-            rows.push(Row {
-                value,
-                layer: layer.name(),
-                source: layer.to_string(),
-                path,
-            });
+            rows.push(Row { value, layer: layer.name(), source: layer.to_string(), path });
         }
     }
 }
@@ -72,12 +63,7 @@ fn collect(path: String, value: Value, origins: &Origins, rows: &mut Vec<Row>) {
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let values: Vec<String> = self.rows.iter().map(|row| plain(&row.value)).collect();
-        let path_width = self
-            .rows
-            .iter()
-            .map(|row| row.path.len())
-            .max()
-            .unwrap_or_default();
+        let path_width = self.rows.iter().map(|row| row.path.len()).max().unwrap_or_default();
         let value_width = values
             .iter()
             .map(|value| value.chars().count())
@@ -85,11 +71,7 @@ impl fmt::Display for Shown {
             .unwrap_or_default()
             .min(VALUE_WIDTH_MAX);
         for (row, value) in self.rows.iter().zip(&values) {
-            writeln!(
-                f,
-                "{:path_width$}  {value:value_width$}  {}",
-                row.path, row.source
-            )?;
+            writeln!(f, "{:path_width$}  {value:value_width$}  {}", row.path, row.source)?;
         }
         Ok(())
     }

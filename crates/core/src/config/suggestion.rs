@@ -15,22 +15,11 @@ pub fn nearest(unknown: &Path) -> Option<Path> {
         .filter(|(distance, _)| *distance <= tolerated)
         .min();
     if let Some((_, key)) = close {
-        let rest = unknown
-            .steps()
-            .iter()
-            .skip(known.steps().len() + 1)
-            .cloned();
+        let rest = unknown.steps().iter().skip(known.steps().len() + 1).cloned();
         let corrected = rest.fold(known.key(key), |path, step| path.then(step));
-        return Some(if Shape::at(&corrected).is_some() {
-            corrected
-        } else {
-            known.key(key)
-        });
+        return Some(if Shape::at(&corrected).is_some() { corrected } else { known.key(key) });
     }
-    Shape::leaves()
-        .into_iter()
-        .map(|(path, _)| path)
-        .find(|path| path.name() == unknown.name())
+    Shape::leaves().into_iter().map(|(path, _)| path).find(|path| path.name() == unknown.name())
 }
 
 /// The steps that exist, the shape they lead to, and the first one that does not.
@@ -84,14 +73,8 @@ mod tests {
     fn a_misspelt_section_keeps_what_follows_it() {
         let nearest = |path| nearest(&Path::dotted(path)).map(|path| path.to_string());
         assert_eq!(nearest("listn.idle_s").as_deref(), Some("listen.idle_s"));
-        assert_eq!(
-            nearest("upstreams.0.api-key").as_deref(),
-            Some("upstreams.0.api_key")
-        );
-        assert_eq!(
-            nearest("body_bytes_max").as_deref(),
-            Some("listen.body_bytes_max")
-        );
+        assert_eq!(nearest("upstreams.0.api-key").as_deref(), Some("upstreams.0.api_key"));
+        assert_eq!(nearest("body_bytes_max").as_deref(), Some("listen.body_bytes_max"));
         assert_eq!(nearest("telemetry"), None);
     }
 }

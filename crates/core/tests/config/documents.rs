@@ -13,11 +13,8 @@ const PAGE: &str = include_str!("../../../../docs/configuration.md");
 fn uncommented() -> String {
     let is_setting =
         |rest: &str| rest.starts_with(|first: char| first.is_ascii_lowercase() || first == '[');
-    let plain = |line: &'static str| {
-        line.strip_prefix('#')
-            .filter(|rest| is_setting(rest))
-            .unwrap_or(line)
-    };
+    let plain =
+        |line: &'static str| line.strip_prefix('#').filter(|rest| is_setting(rest)).unwrap_or(line);
     EXAMPLE.lines().map(plain).collect::<Vec<_>>().join("\n")
 }
 
@@ -27,10 +24,7 @@ fn the_example_has_every_setting_and_loads() {
     let example: Value = serde_json::to_value(text.parse::<toml::Table>().unwrap()).unwrap();
     for path in leaves() {
         let pointer = format!("/{}", path.replace('.', "/"));
-        assert!(
-            example.pointer(&pointer).is_some(),
-            "{path} is missing in fluxgate.example.toml"
-        );
+        assert!(example.pointer(&pointer).is_some(), "{path} is missing in fluxgate.example.toml");
     }
     given(&text).load();
     assert_eq!(given(EXAMPLE).load().config, given("").load().config);
@@ -49,27 +43,17 @@ fn the_example_shows_the_defaults() {
     let defaults = Config::default();
     assert_eq!(config.listen, defaults.listen);
     assert_eq!((config.tls, config.log), (defaults.tls, defaults.log));
-    assert_eq!(
-        (config.data_dir, config.auth.argon2),
-        (defaults.data_dir, defaults.auth.argon2)
-    );
+    assert_eq!((config.data_dir, config.auth.argon2), (defaults.data_dir, defaults.auth.argon2));
 }
 
 #[test]
 fn every_variable_stands_in_the_examples_and_the_page() {
     for variable in VARIABLES {
         let name = variable.name;
-        assert!(
-            ENV_EXAMPLE.lines().any(|line| line == format!("{name}=")),
-            "{name}"
-        );
+        assert!(ENV_EXAMPLE.lines().any(|line| line == format!("{name}=")), "{name}");
         assert!(EXAMPLE.contains(name), "{name}");
         assert!(PAGE.contains(&format!("`{name}`")), "{name}");
-        assert!(
-            leaves().iter().any(|path| path == variable.path),
-            "{}",
-            variable.path
-        );
+        assert!(leaves().iter().any(|path| path == variable.path), "{}", variable.path);
     }
 }
 
@@ -95,22 +79,10 @@ fn the_env_example_changes_nothing() {
 fn the_schema_describes_ranges_defaults_and_secrets() {
     let schema = schema();
     let idle = &schema["properties"]["listen"]["properties"]["idle_s"];
-    assert_eq!(
-        [&idle["minimum"], &idle["maximum"], &idle["default"]],
-        [1, 3600, 60]
-    );
-    assert_eq!(
-        idle["description"],
-        "How long a connection is kept between two requests."
-    );
-    assert_eq!(
-        schema["properties"]["auth"]["properties"]["jwt_secret"]["writeOnly"],
-        true
-    );
-    assert_eq!(
-        schema["properties"]["upstreams"]["items"]["required"],
-        json!(["name", "url"])
-    );
+    assert_eq!([&idle["minimum"], &idle["maximum"], &idle["default"]], [1, 3600, 60]);
+    assert_eq!(idle["description"], "How long a connection is kept between two requests.");
+    assert_eq!(schema["properties"]["auth"]["properties"]["jwt_secret"]["writeOnly"], true);
+    assert_eq!(schema["properties"]["upstreams"]["items"]["required"], json!(["name", "url"]));
     assert_eq!(schema["additionalProperties"], false);
     assert!(!schema.to_string().contains("$ref"));
 }

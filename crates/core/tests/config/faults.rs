@@ -38,10 +38,7 @@ fn the_gateway_names_all_that_it_lacks_and_how_to_set_it() {
     ];
     assert_eq!(faults.len(), lacks.len(), "{faults:?}");
     for (fault, (path, hint)) in faults.iter().zip(lacks) {
-        assert!(
-            fault.starts_with(&format!("{path}: ")) && fault.contains(hint),
-            "{fault}"
-        );
+        assert!(fault.starts_with(&format!("{path}: ")) && fault.contains(hint), "{fault}");
     }
 }
 
@@ -68,37 +65,22 @@ fn a_file_that_was_asked_for_must_be_there() {
     // Whatever else the gateway needs might stand in it.
     let faults = given.faults_of(Program::Gateway);
     assert_eq!(faults.len(), 1, "{faults:?}");
-    assert!(
-        faults[0].starts_with("absent.toml: the file can't be read: "),
-        "{faults:?}"
-    );
+    assert!(faults[0].starts_with("absent.toml: the file can't be read: "), "{faults:?}");
 }
 
 #[test]
 fn a_fault_of_syntax_has_line_and_column_and_hides_no_other_layer() {
     let given = given("[auth]\njwt_secret = \"hidden\n").env("FLUXGATE__LISTEN__IDLE_S", "0");
     let faults = given.faults_of(Program::Gateway);
-    assert!(
-        faults[0].starts_with("fluxgate.toml: line 2, column "),
-        "{faults:?}"
-    );
-    assert!(
-        faults.last().unwrap().starts_with("listen.idle_s: "),
-        "{faults:?}"
-    );
-    assert!(
-        !faults.iter().any(|fault| fault.contains("missing")),
-        "{faults:?}"
-    );
+    assert!(faults[0].starts_with("fluxgate.toml: line 2, column "), "{faults:?}");
+    assert!(faults.last().unwrap().starts_with("listen.idle_s: "), "{faults:?}");
+    assert!(!faults.iter().any(|fault| fault.contains("missing")), "{faults:?}");
 }
 
 #[test]
 fn a_key_that_is_given_twice_is_a_fault_of_syntax() {
     let faults = given("[listen]\nidle_s = 1\nidle_s = 2\n").faults();
-    assert!(
-        faults[0].starts_with("fluxgate.toml: line 3, column 1: "),
-        "{faults:?}"
-    );
+    assert!(faults[0].starts_with("fluxgate.toml: line 3, column 1: "), "{faults:?}");
 }
 
 #[test]
@@ -121,11 +103,9 @@ fn unknown_keys_are_faults_with_the_nearest_name() {
 #[test]
 fn a_wrong_type_is_a_fault_that_says_the_right_one() {
     let seconds = "expected a whole number of seconds from 1 to 3600";
-    for (wrong, found) in [
-        ("1.5", "1.5"),
-        ("true", "true"),
-        ("99999999999999999999", "\"99999999999999999999\""),
-    ] {
+    for (wrong, found) in
+        [("1.5", "1.5"), ("true", "true"), ("99999999999999999999", "\"99999999999999999999\"")]
+    {
         given(&format!("[listen]\nidle_s = {wrong}\n")).has_one_fault(&format!(
             "listen.idle_s: {seconds}, found {found} (fluxgate.toml, line 2)"
         ));
@@ -173,11 +153,9 @@ fn addresses_networks_and_names_must_be_of_their_form() {
 #[test]
 fn a_url_with_credentials_is_refused_without_showing_them() {
     let url = |text: &str, fault: &str| {
-        given("")
-            .env("DOWNSTREAM_AI_URLS", text)
-            .has_one_fault(&format!(
-                "downstream_ai_urls.0: {fault} (environment DOWNSTREAM_AI_URLS)"
-            ));
+        given("").env("DOWNSTREAM_AI_URLS", text).has_one_fault(&format!(
+            "downstream_ai_urls.0: {fault} (environment DOWNSTREAM_AI_URLS)"
+        ));
     };
     url(
         "https://me:hidden@models.example.com",
@@ -206,40 +184,18 @@ fn a_url_with_credentials_is_refused_without_showing_them() {
 
 #[test]
 fn secrets_have_a_least_length_and_tokens_fit_a_header() {
-    for name in [
-        "JWT_SECRET",
-        "JWT_SECRET_PREVIOUS",
-        "ADMIN_TOKEN",
-        "GUARD_TOKEN",
-    ] {
+    for name in ["JWT_SECRET", "JWT_SECRET_PREVIOUS", "ADMIN_TOKEN", "GUARD_TOKEN"] {
         let faults = given("").env(name, &SECRET[..31]).faults();
-        assert!(
-            faults[0].contains("of 32 to 4096 bytes, found 31 bytes"),
-            "{faults:?}"
-        );
+        assert!(faults[0].contains("of 32 to 4096 bytes, found 31 bytes"), "{faults:?}");
         given("").env(name, &SECRET[..32]).load();
     }
-    let faults = given("")
-        .env("ADMIN_TOKEN", &format!("{SECRET} {SECRET}"))
-        .faults();
-    assert!(
-        faults[0].contains("visible ASCII characters without spaces"),
-        "{faults:?}"
-    );
+    let faults = given("").env("ADMIN_TOKEN", &format!("{SECRET} {SECRET}")).faults();
+    assert!(faults[0].contains("visible ASCII characters without spaces"), "{faults:?}");
     let password = |bytes: usize| {
         let email = given("").env("FLUXGATE_ADMIN_EMAIL", "a@example.com");
-        load(
-            &email
-                .env("FLUXGATE_ADMIN_PASSWORD", &"x".repeat(bytes))
-                .sources,
-            Program::Up,
-        )
-        .is_ok()
+        load(&email.env("FLUXGATE_ADMIN_PASSWORD", &"x".repeat(bytes)).sources, Program::Up).is_ok()
     };
-    assert_eq!(
-        [14, 15, 1024, 1025].map(password),
-        [false, true, true, false]
-    );
+    assert_eq!([14, 15, 1024, 1025].map(password), [false, true, true, false]);
 }
 
 #[test]
@@ -253,18 +209,13 @@ fn a_secrets_file_must_be_readable_and_the_only_source() {
     given("").env_file("JWT_SECRET_FILE", &"hidden".repeat(20_000)).has_one_fault(
         "auth.jwt_secret: the file can't be read: it has more than 65536 bytes (environment JWT_SECRET_FILE, file JWT_SECRET_FILE)",
     );
-    let email = given("")
-        .production()
-        .env("FLUXGATE_ADMIN_EMAIL", "a@example.com");
+    let email = given("").production().env("FLUXGATE_ADMIN_EMAIL", "a@example.com");
     let absent = email.path("absent");
     let faults = email
         .env("FLUXGATE_ADMIN_PASSWORD_FILE", absent.to_str().unwrap())
         .faults_of(Program::Gateway);
     assert_eq!(faults.len(), 1, "{faults:?}");
-    assert!(
-        faults[0].starts_with("auth.admin_password: the file can't be read: "),
-        "{faults:?}"
-    );
+    assert!(faults[0].starts_with("auth.admin_password: the file can't be read: "), "{faults:?}");
     assert!(
         faults[0].ends_with("(environment FLUXGATE_ADMIN_PASSWORD_FILE, file absent)"),
         "{faults:?}"
@@ -303,13 +254,7 @@ fn the_admin_listener_leaves_loopback_only_with_a_given_token() {
         );
         open(address).env("ADMIN_TOKEN", SECRET).load();
     }
-    for address in [
-        "127.0.0.2:1",
-        "[::1]:1",
-        "[::ffff:127.0.0.1]:1",
-        "localhost:1",
-        "off",
-    ] {
+    for address in ["127.0.0.2:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "localhost:1", "off"] {
         open(address).load();
     }
 }
@@ -317,16 +262,10 @@ fn the_admin_listener_leaves_loopback_only_with_a_given_token() {
 #[test]
 fn two_listeners_of_one_address_are_a_fault_unless_a_port_is_free_to_move() {
     let same = given("").env("GATEWAY_HTTP_ADDR", "127.0.0.1:3000");
-    assert_eq!(
-        same.load().config.listen.http,
-        same.load().config.listen.web
-    );
+    assert_eq!(same.load().config.listen.http, same.load().config.listen.web);
     same.env("WEB_ADDR", "0.0.0.0:3000")
         .has_one_fault("listen.web: 0.0.0.0:3000 is taken by listen.http (environment WEB_ADDR)");
-    given("")
-        .env("GATEWAY_HTTP_ADDR", "127.0.0.1:0")
-        .env("WEB_ADDR", "127.0.0.1:0")
-        .load();
+    given("").env("GATEWAY_HTTP_ADDR", "127.0.0.1:0").env("WEB_ADDR", "127.0.0.1:0").load();
 }
 
 #[test]
@@ -341,13 +280,8 @@ fn lists_have_no_gaps_and_an_end() {
     given("").env("FLUXGATE__DOWNSTREAM_AI_URLS__1", "http://d").has_one_fault(
         "downstream_ai_urls.1: entries are numbered from 0 without a gap: there is no downstream_ai_urls.0 (environment FLUXGATE__DOWNSTREAM_AI_URLS__1)",
     );
-    let faults = given("")
-        .env("DOWNSTREAM_AI_URLS", &vec!["http://a"; 65].join(","))
-        .faults();
-    assert!(
-        faults[0].contains("expected at most 64 entries, found 65"),
-        "{faults:?}"
-    );
+    let faults = given("").env("DOWNSTREAM_AI_URLS", &vec!["http://a"; 65].join(",")).faults();
+    assert!(faults[0].contains("expected at most 64 entries, found 65"), "{faults:?}");
 }
 
 #[test]

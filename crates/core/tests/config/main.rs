@@ -1,12 +1,7 @@
 //! The configuration through its public door: sources in, a configuration or faults out. Nothing
 //! here reads or changes the environment of the process.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod documents;
 mod faults;
@@ -33,13 +28,7 @@ fn given(toml: &str) -> Given {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("fluxgate.toml");
     fs::write(&file, toml).unwrap();
-    Given {
-        folder,
-        sources: Sources {
-            file: Some(file),
-            ..Sources::default()
-        },
-    }
+    Given { folder, sources: Sources { file: Some(file), ..Sources::default() } }
 }
 
 impl Given {
@@ -101,9 +90,7 @@ impl Given {
 /// The dotted paths of all settings, a list of tables with one entry.
 fn leaves() -> Vec<String> {
     fn collect(schema: &Value, path: &str, found: &mut Vec<String>) {
-        let entry = schema
-            .get("items")
-            .filter(|items| items.get("properties").is_some());
+        let entry = schema.get("items").filter(|items| items.get("properties").is_some());
         if let Some(fields) = schema.get("properties").and_then(Value::as_object) {
             for (key, field) in fields {
                 collect(field, &format!("{path}.{key}"), found);

@@ -8,12 +8,7 @@ use crate::given;
 fn lists_come_whole_or_by_item_from_the_environment() {
     let file = "downstream_ai_urls = [\"http://a\", \"http://b\"]\n";
     let urls = |loaded: Loaded| {
-        loaded
-            .config
-            .downstream_ai_urls
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
+        loaded.config.downstream_ai_urls.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     assert_eq!(urls(given(file).load()), ["http://a/", "http://b/"]);
     let whole = given(file).env("DOWNSTREAM_AI_URLS", " http://c , ");
@@ -36,18 +31,10 @@ fn an_upstream_is_given_and_changed_by_variables() {
         .env("FLUXGATE__UPSTREAMS__1__TIMEOUTS__CONNECT_S", "9")
         .load();
     let [a, c] = loaded.config.upstreams.try_into().unwrap();
-    assert_eq!(
-        (a.name.as_str(), a.url.as_str(), a.idle.as_secs()),
-        ("a", "http://b/", 7)
-    );
+    assert_eq!((a.name.as_str(), a.url.as_str(), a.idle.as_secs()), ("a", "http://b/", 7));
     assert_eq!((c.kind, c.stream_usage), (UpstreamKind::Ollama, false));
     assert_eq!(c.models, ["llama*", "qwen*"]);
-    let timeouts = [
-        c.idle,
-        c.timeouts.connect,
-        c.timeouts.first_byte,
-        c.timeouts.request,
-    ];
+    let timeouts = [c.idle, c.timeouts.connect, c.timeouts.first_byte, c.timeouts.request];
     assert_eq!(timeouts.map(|time| time.as_secs()), [300, 9, 600, 3600]);
 }
 
@@ -56,23 +43,12 @@ fn more_than_ten_entries_keep_their_order() {
     let numbers = 0..12;
     let all = numbers.clone().fold(given(""), |given, number| {
         given
-            .env(
-                &format!("FLUXGATE__UPSTREAMS__{number}__NAME"),
-                &format!("m{number}"),
-            )
+            .env(&format!("FLUXGATE__UPSTREAMS__{number}__NAME"), &format!("m{number}"))
             .env(&format!("FLUXGATE__UPSTREAMS__{number}__URL"), "http://m")
     });
     let upstreams = all.load().config.upstreams;
-    let names: Vec<String> = upstreams
-        .into_iter()
-        .map(|upstream| upstream.name)
-        .collect();
-    assert_eq!(
-        names,
-        numbers
-            .map(|number| format!("m{number}"))
-            .collect::<Vec<_>>()
-    );
+    let names: Vec<String> = upstreams.into_iter().map(|upstream| upstream.name).collect();
+    assert_eq!(names, numbers.map(|number| format!("m{number}")).collect::<Vec<_>>());
 }
 
 #[test]
@@ -92,24 +68,13 @@ fn sizes_are_numbers_or_texts_with_a_unit() {
 #[test]
 fn the_port_of_a_pooler_tells_its_mode_unless_it_is_chosen() {
     let pooler = |url: &str, chosen: &str| {
-        let given = given("")
-            .env("DATABASE_URL", url)
-            .env("FLUXGATE__DATABASE__POOLER", chosen);
+        let given = given("").env("DATABASE_URL", url).env("FLUXGATE__DATABASE__POOLER", chosen);
         given.load().config.database.effective_pooler()
     };
-    assert_eq!(
-        pooler("postgres://db:6543/fg", ""),
-        Some(Pooler::Transaction)
-    );
-    assert_eq!(
-        pooler("postgres://db:6543/fg", "session"),
-        Some(Pooler::Session)
-    );
+    assert_eq!(pooler("postgres://db:6543/fg", ""), Some(Pooler::Transaction));
+    assert_eq!(pooler("postgres://db:6543/fg", "session"), Some(Pooler::Session));
     assert_eq!(pooler("postgres://db/fg", ""), None);
-    assert_eq!(
-        pooler("postgres://db/fg", "transaction"),
-        Some(Pooler::Transaction)
-    );
+    assert_eq!(pooler("postgres://db/fg", "transaction"), Some(Pooler::Transaction));
 }
 
 #[test]
@@ -124,17 +89,7 @@ fn store_urls_take_each_scheme_that_is_promised() {
         assert_eq!(loaded.config.database.url.unwrap().expose(), url);
     }
     for url in ["redis://:p@cache/0", "rediss://u:p@cache:6380"] {
-        assert_eq!(
-            given("")
-                .env("REDIS_URL", url)
-                .load()
-                .config
-                .redis
-                .url
-                .unwrap()
-                .expose(),
-            url
-        );
+        assert_eq!(given("").env("REDIS_URL", url).load().config.redis.url.unwrap().expose(), url);
     }
 }
 
@@ -153,19 +108,7 @@ fn plain_urls_become_upstreams_with_names_of_their_own() {
         url = "http://c.example"
     "#;
     let upstreams = given(file).load().config.effective_upstreams();
-    let names: Vec<&str> = upstreams
-        .iter()
-        .map(|upstream| upstream.name.as_str())
-        .collect();
-    assert_eq!(
-        names,
-        [
-            "a",
-            "b.example-80",
-            "b.example-80-2",
-            "b.example-80-3",
-            "--1-1"
-        ]
-    );
+    let names: Vec<&str> = upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
+    assert_eq!(names, ["a", "b.example-80", "b.example-80-2", "b.example-80-3", "--1-1"]);
     assert!(upstreams[2].stream_usage && upstreams[2].kind == UpstreamKind::Auto);
 }

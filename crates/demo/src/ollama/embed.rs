@@ -25,19 +25,10 @@ pub(super) fn embed(body: &Fields<'_>, work: &Work<'_>) -> Result<Reply, Fault> 
         ));
     }
     let dimensions = usize::try_from(dimensions).unwrap_or(DIMENSIONS);
-    let inputs: Vec<_> = body
-        .strings("input")?
-        .into_iter()
-        .map(Input::Text)
-        .collect();
-    let vectors: Vec<_> = inputs
-        .iter()
-        .map(|input| input.vector(dimensions))
-        .collect();
-    let usage = Usage {
-        prompt_tokens: inputs.iter().map(Input::tokens).sum(),
-        completion_tokens: 0,
-    };
+    let inputs: Vec<_> = body.strings("input")?.into_iter().map(Input::Text).collect();
+    let vectors: Vec<_> = inputs.iter().map(|input| input.vector(dimensions)).collect();
+    let usage =
+        Usage { prompt_tokens: inputs.iter().map(Input::tokens).sum(), completion_tokens: 0 };
     let took = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
     let mut answer =
         json!({"model": model, "embeddings": vectors, "total_duration": took, "load_duration": 0});

@@ -27,19 +27,11 @@ enum Form {
 
 pub(super) fn chat(body: &Fields<'_>, work: &Work<'_>) -> Result<Reply, Fault> {
     let request = Request::read(body, work)?;
-    let messages = body
-        .objects("messages")?
-        .iter()
-        .map(message)
-        .collect::<Result<Vec<_>, _>>()?;
+    let messages = body.objects("messages")?.iter().map(message).collect::<Result<Vec<_>, _>>()?;
     if messages.is_empty() {
         return Ok(request.loaded(Form::Chat));
     }
-    let tools = body
-        .objects("tools")?
-        .iter()
-        .map(tool)
-        .collect::<Result<_, _>>()?;
+    let tools = body.objects("tools")?.iter().map(tool).collect::<Result<_, _>>()?;
     let ask = Ask {
         messages,
         tools,
@@ -57,18 +49,13 @@ pub(super) fn generate(body: &Fields<'_>, work: &Work<'_>) -> Result<Reply, Faul
     }
     body.flag("raw")?;
     body.array("context")?;
-    let system = body
-        .string("system")?
-        .map(|system| Message::new(Role::System, system));
+    let system = body.string("system")?.map(|system| Message::new(Role::System, system));
     let mut prompt = Message::new(Role::User, body.string("prompt")?.unwrap_or_default());
     prompt.images = images(body)?;
     if prompt.text.is_empty() && prompt.images == 0 {
         return Ok(request.loaded(Form::Generate));
     }
-    let ask = Ask {
-        messages: system.into_iter().chain([prompt]).collect(),
-        ..request.ask.clone()
-    };
+    let ask = Ask { messages: system.into_iter().chain([prompt]).collect(), ..request.ask.clone() };
     Ok(request.answer(Form::Generate, &ask, work))
 }
 
@@ -94,18 +81,11 @@ impl Request {
                 options.integer(name)?;
             }
             // −1 and −2 mean as many as it takes.
-            tokens_max = options
-                .integer("num_predict")?
-                .and_then(|max| u64::try_from(max).ok());
+            tokens_max = options.integer("num_predict")?.and_then(|max| u64::try_from(max).ok());
             stop = options.strings("stop")?;
         }
-        let ask = Ask {
-            tokens_max,
-            stop,
-            format: format(body)?,
-            think: think(body)?,
-            ..Ask::default()
-        };
+        let ask =
+            Ask { tokens_max, stop, format: format(body)?, think: think(body)?, ..Ask::default() };
         let unload = match body.get("keep_alive") {
             None => false,
             Some(Value::Number(seconds)) => seconds.as_f64() == Some(0.0),
@@ -132,10 +112,7 @@ impl Request {
     fn answer(&self, form: Form, ask: &Ask, work: &Work<'_>) -> Reply {
         let started = Instant::now();
         let answer = compose(ask, work.behaviour, 0);
-        let usage = Usage {
-            prompt_tokens: ask.prompt_tokens(),
-            completion_tokens: answer.tokens,
-        };
+        let usage = Usage { prompt_tokens: ask.prompt_tokens(), completion_tokens: answer.tokens };
         let end = End {
             done_reason: done_reason(answer.finish),
             usage: usage.told(work.behaviour),
@@ -145,48 +122,23 @@ impl Request {
         let model = self.model.clone();
         let calls = calls(&answer);
         if !self.stream {
-            let writing = work
-                .pace
-                .saturating_mul(u32::try_from(answer.tokens).unwrap_or(u32::MAX));
-            let piece = Piece {
-                text: answer.text,
-                thinking: answer.thinking,
-                calls,
-            };
+            let writing =
+                work.pace.saturating_mul(u32::try_from(answer.tokens).unwrap_or(u32::MAX));
+            let piece = Piece { text: answer.text, thinking: answer.thinking, calls };
             let whole = end.put_into(line(&model, form, piece), writing);
             return Reply::answer(&Value::Object(whole), usage.completion_tokens);
         }
-        let call_tokens: u64 = answer
-            .calls
-            .iter()
-            .map(|call| tokens::count(&call.arguments) + 1)
-            .sum();
+        let call_tokens: u64 =
+            answer.calls.iter().map(|call| tokens::count(&call.arguments) + 1).sum();
         let call_tokens = u32::try_from(call_tokens).unwrap_or(u32::MAX);
         let words = answer.parts().filter_map(|part| match part {
-            Part::Thinking(thinking) => Some((
-                Piece {
-                    thinking,
-                    ..Piece::default()
-                },
-                1,
-            )),
-            Part::Text(text) => Some((
-                Piece {
-                    text,
-                    ..Piece::default()
-                },
-                1,
-            )),
+            Part::Thinking(thinking) => Some((Piece { thinking, ..Piece::default() }, 1)),
+            Part::Text(text) => Some((Piece { text, ..Piece::default() }, 1)),
             // This dialect sends all calls in one piece.
             Part::CallOpens { .. } | Part::CallArguments { .. } => None,
         });
-        let calls = (!calls.is_empty()).then_some((
-            Piece {
-                calls,
-                ..Piece::default()
-            },
-            call_tokens,
-        ));
+        let calls =
+            (!calls.is_empty()).then_some((Piece { calls, ..Piece::default() }, call_tokens));
         let last_model = model.clone();
         let frames = words.chain(calls).map(move |(piece, tokens)| {
             Frame::line(&Value::Object(line(&model, form, piece)), tokens)
@@ -264,11 +216,7 @@ impl End {
 
 /// A number for each of the newest tokens of the conversation.
 fn context(ask: &Ask, answer: &Answer) -> Vec<u32> {
-    let texts = ask
-        .messages
-        .iter()
-        .map(|message| &*message.text)
-        .chain([&*answer.text]);
+    let texts = ask.messages.iter().map(|message| &*message.text).chain([&*answer.text]);
     let number =
         |piece: &str| u32::try_from(fnv(FNV_START, piece.as_bytes()) % 50_000).unwrap_or(0);
     let mut context: Vec<_> = texts.flat_map(tokens::pieces).map(number).collect();
@@ -292,23 +240,15 @@ fn done_reason(finish: Finish) -> &'static str {
 }
 
 fn message(fields: &Fields<'_>) -> Result<Message, Fault> {
-    let role = fields
-        .string("role")?
-        .ok_or_else(|| fields.missing("role"))?;
+    let role = fields.string("role")?.ok_or_else(|| fields.missing("role"))?;
     let role = Role::read(role).ok_or_else(|| {
-        Fault::field(
-            fields.path("role"),
-            format!("'{}' has an unknown role.", fields.path("role")),
-        )
+        Fault::field(fields.path("role"), format!("'{}' has an unknown role.", fields.path("role")))
     })?;
     let mut message = Message::new(role, fields.string("content")?.unwrap_or_default());
     message.images = images(fields)?;
     if let Some(calls) = fields.array("tool_calls")? {
-        message.calls = calls
-            .iter()
-            .filter_map(|call| call.get("function"))
-            .map(Value::to_string)
-            .collect();
+        message.calls =
+            calls.iter().filter_map(|call| call.get("function")).map(Value::to_string).collect();
     }
     Ok(message)
 }
@@ -323,17 +263,11 @@ fn images(fields: &Fields<'_>) -> Result<u64, Fault> {
 }
 
 fn tool(fields: &Fields<'_>) -> Result<Tool, Fault> {
-    let function = fields
-        .object("function")?
-        .ok_or_else(|| fields.missing("function"))?;
-    let name = function
-        .string("name")?
-        .ok_or_else(|| function.missing("name"))?;
+    let function = fields.object("function")?.ok_or_else(|| fields.missing("function"))?;
+    let name = function.string("name")?.ok_or_else(|| function.missing("name"))?;
     function.object("parameters")?;
-    let parameters = function
-        .get("parameters")
-        .cloned()
-        .unwrap_or_else(|| json!({"type": "object"}));
+    let parameters =
+        function.get("parameters").cloned().unwrap_or_else(|| json!({"type": "object"}));
     let description = function.string("description")?.unwrap_or_default();
     Ok(Tool {
         name: name.to_owned(),

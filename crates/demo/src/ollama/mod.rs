@@ -96,15 +96,9 @@ fn loaded() -> Value {
     let mut model = listed(catalogue::CHAT_MODEL);
     if let Some(members) = model.as_object_mut() {
         members.remove("modified_at");
-        members.insert(
-            "expires_at".to_owned(),
-            json!(time(Utc::now() + KEEP_ALIVE)),
-        );
+        members.insert("expires_at".to_owned(), json!(time(Utc::now() + KEEP_ALIVE)));
         members.insert("size_vram".to_owned(), json!(0));
-        members.insert(
-            "context_length".to_owned(),
-            json!(catalogue::CONTEXT_TOKENS),
-        );
+        members.insert("context_length".to_owned(), json!(catalogue::CONTEXT_TOKENS));
     }
     model
 }
@@ -151,27 +145,18 @@ fn details() -> Value {
 
 /// The model that the request names; the older form calls it `name`.
 fn named_model<'a>(body: &Fields<'a>) -> Result<&'a str, Fault> {
-    let model = body
-        .string("model")?
-        .or(body.string("name")?)
-        .filter(|name| !name.is_empty());
+    let model = body.string("model")?.or(body.string("name")?).filter(|name| !name.is_empty());
     model.ok_or_else(|| Fault::field("model", "model is required"))
 }
 
 /// As long as the SHA-256 that Ollama names, and different for each name.
 fn digest(name: &str) -> String {
-    (0..4_u64)
-        .map(|part| format!("{:016x}", fnv(part, name.as_bytes())))
-        .collect()
+    (0..4_u64).map(|part| format!("{:016x}", fnv(part, name.as_bytes()))).collect()
 }
 
 fn made_at() -> String {
     let seconds = i64::try_from(catalogue::MADE_AT_UNIX_S).ok();
-    time(
-        seconds
-            .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
-            .unwrap_or_default(),
-    )
+    time(seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0)).unwrap_or_default())
 }
 
 fn now() -> String {

@@ -14,55 +14,31 @@ pub(super) fn answer(body: &Fields<'_>, work: &Work<'_>) -> Result<Reply, Fault>
     let model = model(body, work.catalogue, Skill::Chat)?;
     let manner = manner(body, &["max_tokens", "max_completion_tokens"], work)?;
     let ask = read(body, &manner)?;
-    let answers: Vec<_> = (0..manner.choices)
-        .map(|choice| compose(&ask, work.behaviour, choice))
-        .collect();
+    let answers: Vec<_> =
+        (0..manner.choices).map(|choice| compose(&ask, work.behaviour, choice)).collect();
     let completion_tokens = answers.iter().map(|answer| answer.tokens).sum();
-    let usage = Usage {
-        prompt_tokens: ask.prompt_tokens(),
-        completion_tokens,
-    };
+    let usage = Usage { prompt_tokens: ask.prompt_tokens(), completion_tokens };
     let told = usage.told(work.behaviour);
     if manner.stream {
         let envelope = Envelope::new("chatcmpl", "chat.completion.chunk", model, work);
         let end = envelope.end(told.filter(|_| manner.include_usage));
-        let streams = (0..)
-            .zip(answers)
-            .flat_map(move |(at, answer)| stream(envelope.clone(), at, answer));
+        let streams =
+            (0..).zip(answers).flat_map(move |(at, answer)| stream(envelope.clone(), at, answer));
         return Ok(Reply::frames(SSE, Box::new(streams.chain(end))));
     }
     let envelope = Envelope::new("chatcmpl", "chat.completion", model, work);
-    let choices = (0..)
-        .zip(&answers)
-        .map(|(at, answer)| choice(at, answer))
-        .collect();
-    Ok(Reply::answer(
-        &envelope.whole(choices, told),
-        completion_tokens,
-    ))
+    let choices = (0..).zip(&answers).map(|(at, answer)| choice(at, answer)).collect();
+    Ok(Reply::answer(&envelope.whole(choices, told), completion_tokens))
 }
 
 fn read(body: &Fields<'_>, manner: &Manner) -> Result<Ask, Fault> {
-    let messages = body
-        .array("messages")?
-        .ok_or_else(|| body.missing("messages"))?;
+    let messages = body.array("messages")?.ok_or_else(|| body.missing("messages"))?;
     if messages.is_empty() {
-        return Err(Fault::field(
-            "messages",
-            "'messages' must hold at least one message.",
-        ));
+        return Err(Fault::field("messages", "'messages' must hold at least one message."));
     }
     Ok(Ask {
-        messages: body
-            .objects("messages")?
-            .iter()
-            .map(message)
-            .collect::<Result<_, _>>()?,
-        tools: body
-            .objects("tools")?
-            .iter()
-            .map(tool)
-            .collect::<Result<_, _>>()?,
+        messages: body.objects("messages")?.iter().map(message).collect::<Result<_, _>>()?,
+        tools: body.objects("tools")?.iter().map(tool).collect::<Result<_, _>>()?,
         tool_choice: tool_choice(body)?,
         parallel_calls: body.flag("parallel_tool_calls")?.unwrap_or(true),
         format: format(body)?,
@@ -73,14 +49,9 @@ fn read(body: &Fields<'_>, manner: &Manner) -> Result<Ask, Fault> {
 }
 
 fn message(fields: &Fields<'_>) -> Result<Message, Fault> {
-    let role = fields
-        .string("role")?
-        .ok_or_else(|| fields.missing("role"))?;
+    let role = fields.string("role")?.ok_or_else(|| fields.missing("role"))?;
     let role = Role::read(role).ok_or_else(|| {
-        Fault::field(
-            fields.path("role"),
-            format!("'{}' has an unknown role.", fields.path("role")),
-        )
+        Fault::field(fields.path("role"), format!("'{}' has an unknown role.", fields.path("role")))
     })?;
     let mut message = Message::new(role, "");
     match fields.get("content") {
@@ -101,27 +72,18 @@ fn message(fields: &Fields<'_>) -> Result<Message, Fault> {
         Some(_) => return Err(fields.wrong("content", "a string or an array of parts")),
     }
     if let Some(calls) = fields.array("tool_calls")? {
-        message.calls = calls
-            .iter()
-            .filter_map(|call| call.get("function"))
-            .map(Value::to_string)
-            .collect();
+        message.calls =
+            calls.iter().filter_map(|call| call.get("function")).map(Value::to_string).collect();
     }
     Ok(message)
 }
 
 fn tool(fields: &Fields<'_>) -> Result<Tool, Fault> {
-    let function = fields
-        .object("function")?
-        .ok_or_else(|| fields.missing("function"))?;
-    let name = function
-        .string("name")?
-        .ok_or_else(|| function.missing("name"))?;
+    let function = fields.object("function")?.ok_or_else(|| fields.missing("function"))?;
+    let name = function.string("name")?.ok_or_else(|| function.missing("name"))?;
     function.object("parameters")?;
-    let parameters = function
-        .get("parameters")
-        .cloned()
-        .unwrap_or_else(|| json!({"type": "object"}));
+    let parameters =
+        function.get("parameters").cloned().unwrap_or_else(|| json!({"type": "object"}));
     let description = function.string("description")?.unwrap_or_default();
     Ok(Tool {
         name: name.to_owned(),
@@ -152,22 +114,15 @@ fn format(body: &Fields<'_>) -> Result<Format, Fault> {
     let Some(format) = body.object("response_format")? else {
         return Ok(Format::Text);
     };
-    match format
-        .string("type")?
-        .ok_or_else(|| format.missing("type"))?
-    {
+    match format.string("type")?.ok_or_else(|| format.missing("type"))? {
         "text" => Ok(Format::Text),
         "json_object" => Ok(Format::JsonObject),
         "json_schema" => {
-            let schema = format
-                .object("json_schema")?
-                .ok_or_else(|| format.missing("json_schema"))?;
+            let schema =
+                format.object("json_schema")?.ok_or_else(|| format.missing("json_schema"))?;
             schema.object("schema")?;
             Ok(Format::Schema(
-                schema
-                    .get("schema")
-                    .cloned()
-                    .ok_or_else(|| schema.missing("schema"))?,
+                schema.get("schema").cloned().ok_or_else(|| schema.missing("schema"))?,
             ))
         }
         _ => Err(format.wrong("type", "text, json_object or json_schema")),
@@ -182,21 +137,14 @@ fn choice(at: u32, answer: &Answer) -> Value {
                 "function": {"name": call.name, "arguments": call.arguments}})
         };
         members.insert("content".to_owned(), Value::Null);
-        members.insert(
-            "tool_calls".to_owned(),
-            answer.calls.iter().map(call).collect(),
-        );
+        members.insert("tool_calls".to_owned(), answer.calls.iter().map(call).collect());
     }
     json!({"index": at, "message": message, "logprobs": null, "finish_reason": finish_reason(answer.finish)})
 }
 
 /// The chunks of one choice.
 fn stream(envelope: Envelope, choice: u32, answer: Answer) -> impl Iterator<Item = Frame> + Send {
-    let content = if answer.calls.is_empty() {
-        json!("")
-    } else {
-        Value::Null
-    };
+    let content = if answer.calls.is_empty() { json!("") } else { Value::Null };
     let opening = json!({"role": "assistant", "content": content});
     let finish = json!(finish_reason(answer.finish));
     let deltas = std::iter::once((opening, 0)).chain(answer.parts().filter_map(delta));

@@ -20,9 +20,7 @@ pub(super) fn answer(body: &Fields<'_>, work: &Work<'_>) -> Result<Reply, Fault>
     body.string("suffix")?;
     let echo = body.flag("echo")?.unwrap_or(false);
     let prompts = super::embeddings::inputs(body, "prompt")?;
-    if prompts
-        .len()
-        .saturating_mul(usize::try_from(manner.choices).unwrap_or(usize::MAX))
+    if prompts.len().saturating_mul(usize::try_from(manner.choices).unwrap_or(usize::MAX))
         > ANSWERS_MAX
     {
         return Err(Fault::field(
@@ -51,11 +49,7 @@ pub(super) fn answer(body: &Fields<'_>, work: &Work<'_>) -> Result<Reply, Fault>
         }
     }
     let completion_tokens = answers.iter().map(|(_, answer)| answer.tokens).sum();
-    let told = Usage {
-        prompt_tokens,
-        completion_tokens,
-    }
-    .told(work.behaviour);
+    let told = Usage { prompt_tokens, completion_tokens }.told(work.behaviour);
     let envelope = Envelope::new("cmpl", "text_completion", model, work);
     if manner.stream {
         let end = envelope.end(told.filter(|_| manner.include_usage));
@@ -65,17 +59,10 @@ pub(super) fn answer(body: &Fields<'_>, work: &Work<'_>) -> Result<Reply, Fault>
         return Ok(Reply::frames(SSE, Box::new(streams.chain(end))));
     }
     let whole = |(at, (lead, answer)): (u32, &(String, Answer))| {
-        choice(
-            at,
-            &format!("{lead}{}", answer.text),
-            json!(finish_reason(answer.finish)),
-        )
+        choice(at, &format!("{lead}{}", answer.text), json!(finish_reason(answer.finish)))
     };
     let choices = (0..).zip(&answers).map(whole).collect();
-    Ok(Reply::answer(
-        &envelope.whole(choices, told),
-        completion_tokens,
-    ))
+    Ok(Reply::answer(&envelope.whole(choices, told), completion_tokens))
 }
 
 fn choice(at: u32, text: &str, finish: Value) -> Value {
@@ -95,10 +82,7 @@ fn stream(
         Part::Thinking(_) | Part::CallOpens { .. } | Part::CallArguments { .. } => None,
     });
     let lead = Some((lead, Value::Null, 0)).filter(|(lead, ..)| !lead.is_empty());
-    let pieces = lead
-        .into_iter()
-        .chain(pieces)
-        .chain(std::iter::once((String::new(), finish, 0)));
+    let pieces = lead.into_iter().chain(pieces).chain(std::iter::once((String::new(), finish, 0)));
     pieces.map(move |(text, finish, tokens)| envelope.chunk(choice(at, &text, finish), tokens))
 }
 

@@ -26,30 +26,20 @@ pub(super) fn answer(body: &Fields<'_>, work: &Work<'_>) -> Result<Reply, Fault>
             format!("'dimensions' must be at most {DIMENSIONS_MAX}."),
         ));
     }
-    let dimensions = dimensions
-        .and_then(|given| usize::try_from(given).ok())
-        .unwrap_or(DIMENSIONS);
+    let dimensions = dimensions.and_then(|given| usize::try_from(given).ok()).unwrap_or(DIMENSIONS);
     let inputs = inputs(body, "input")?;
     let data: Vec<_> = inputs
         .iter()
         .enumerate()
         .map(|(at, input)| {
             let vector = input.vector(dimensions);
-            let embedding = if base64 {
-                json!(embedding::base64(&vector))
-            } else {
-                json!(vector)
-            };
+            let embedding = if base64 { json!(embedding::base64(&vector)) } else { json!(vector) };
             json!({"object": "embedding", "index": at, "embedding": embedding})
         })
         .collect();
     let prompt_tokens = inputs.iter().map(Input::tokens).sum();
     let mut answer = json!({"object": "list", "model": model, "data": data});
-    let usage = Usage {
-        prompt_tokens,
-        completion_tokens: 0,
-    }
-    .told(work.behaviour);
+    let usage = Usage { prompt_tokens, completion_tokens: 0 }.told(work.behaviour);
     if let (Some(usage), Some(members)) = (usage, answer.as_object_mut()) {
         let usage =
             json!({"prompt_tokens": usage.prompt_tokens, "total_tokens": usage.prompt_tokens});
@@ -87,9 +77,5 @@ pub(super) fn inputs(body: &Fields<'_>, name: &str) -> Result<Vec<Input>, Fault>
 }
 
 fn tokens(items: &[Value]) -> Option<Input> {
-    items
-        .iter()
-        .map(Value::as_u64)
-        .collect::<Option<_>>()
-        .map(Input::Tokens)
+    items.iter().map(Value::as_u64).collect::<Option<_>>().map(Input::Tokens)
 }

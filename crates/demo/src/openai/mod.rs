@@ -30,10 +30,7 @@ impl Endpoint {
             "/v1/completions" => (Method::POST, Self::Completions),
             "/v1/embeddings" => (Method::POST, Self::Embeddings),
             "/v1/models" => (Method::GET, Self::Models),
-            _ => (
-                Method::GET,
-                Self::Model(percent_decoded(path.strip_prefix("/v1/models/")?)?),
-            ),
+            _ => (Method::GET, Self::Model(percent_decoded(path.strip_prefix("/v1/models/")?)?)),
         })
     }
 
@@ -56,10 +53,7 @@ pub(crate) fn answer(endpoint: &Endpoint, body: &Value, work: &Work<'_>) -> Resu
         Endpoint::Embeddings => embeddings::answer(&Fields::of(body, "")?, work),
         Endpoint::Models => {
             let models: Vec<_> = work.catalogue.names().map(listed).collect();
-            Ok(Reply::json(
-                StatusCode::OK,
-                &json!({"object": "list", "data": models}),
-            ))
+            Ok(Reply::json(StatusCode::OK, &json!({"object": "list", "data": models})))
         }
         Endpoint::Model(name) => {
             let known = work.catalogue.find(name).is_some();
@@ -115,12 +109,7 @@ struct Manner {
 const CHOICES_MAX: i64 = 128;
 
 fn manner(body: &Fields<'_>, tokens_fields: &[&str], work: &Work<'_>) -> Result<Manner, Fault> {
-    for name in [
-        "temperature",
-        "top_p",
-        "frequency_penalty",
-        "presence_penalty",
-    ] {
+    for name in ["temperature", "top_p", "frequency_penalty", "presence_penalty"] {
         body.number(name)?;
     }
     body.integer("seed")?;
@@ -135,10 +124,7 @@ fn manner(body: &Fields<'_>, tokens_fields: &[&str], work: &Work<'_>) -> Result<
     };
     let choices = body.at_least("n", 1)?.unwrap_or(1);
     if choices > CHOICES_MAX {
-        return Err(Fault::field(
-            "n",
-            format!("'n' must be at most {CHOICES_MAX}."),
-        ));
+        return Err(Fault::field("n", format!("'n' must be at most {CHOICES_MAX}.")));
     }
     let mut tokens_max = None;
     for name in tokens_fields {
@@ -214,9 +200,7 @@ impl Envelope {
     fn end(&self, usage: Option<Usage>) -> impl Iterator<Item = Frame> + Send + use<> {
         let usage =
             usage.map(|usage| Frame::sse(&self.whole(Vec::new(), Some(usage)).to_string(), 0));
-        usage
-            .into_iter()
-            .chain(std::iter::once_with(|| Frame::sse("[DONE]", 0)))
+        usage.into_iter().chain(std::iter::once_with(|| Frame::sse("[DONE]", 0)))
     }
 }
 
@@ -234,7 +218,5 @@ fn percent_decoded(path: &str) -> Option<String> {
             _ => byte,
         });
     }
-    String::from_utf8(bytes)
-        .ok()
-        .filter(|name| !name.is_empty())
+    String::from_utf8(bytes).ok().filter(|name| !name.is_empty())
 }

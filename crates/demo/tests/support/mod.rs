@@ -22,9 +22,7 @@ use tokio::task::JoinHandle;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future)
-        .await
-        .expect("it hangs")
+    tokio::time::timeout(PATIENCE, future).await.expect("it hangs")
 }
 
 pub struct Demo {
@@ -41,33 +39,18 @@ pub async fn demo() -> Demo {
 
 /// The same, misbehaving on every model request.
 pub async fn demo_that(behaviour: &str) -> Demo {
-    demo_with(DemoConfig {
-        behaviour: behaviour.parse().unwrap(),
-        ..DemoConfig::default()
-    })
-    .await
+    demo_with(DemoConfig { behaviour: behaviour.parse().unwrap(), ..DemoConfig::default() }).await
 }
 
 pub async fn demo_with(config: DemoConfig) -> Demo {
-    let pace = if config.pace == Pace::default() {
-        Pace::NONE
-    } else {
-        config.pace
-    };
-    let model = DemoModel::bind(DemoConfig { pace, ..config })
-        .await
-        .unwrap();
+    let pace = if config.pace == Pace::default() { Pace::NONE } else { config.pace };
+    let model = DemoModel::bind(DemoConfig { pace, ..config }).await.unwrap();
     let (addr, stats) = (model.local_addr(), model.stats());
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(model.serve(async {
         let _ = stopped.await;
     }));
-    Demo {
-        addr,
-        stats,
-        stop: Some(stop),
-        serving,
-    }
+    Demo { addr, stats, stop: Some(stop), serving }
 }
 
 impl Demo {
@@ -136,30 +119,20 @@ impl Answer {
     /// The `data` of each SSE event, and that nothing else is there.
     pub fn events(&self) -> Vec<String> {
         let text = self.text();
-        let text = text
-            .strip_suffix("\n\n")
-            .expect("a stream ends in an empty line");
-        text.split("\n\n")
-            .map(|event| event.strip_prefix("data: ").unwrap().to_owned())
-            .collect()
+        let text = text.strip_suffix("\n\n").expect("a stream ends in an empty line");
+        text.split("\n\n").map(|event| event.strip_prefix("data: ").unwrap().to_owned()).collect()
     }
 
     /// The JSON of each event; the last one was `[DONE]`.
     pub fn event_values(&self) -> Vec<Value> {
         let mut events = self.events();
         assert_eq!(events.pop().as_deref(), Some("[DONE]"));
-        events
-            .iter()
-            .map(|event| serde_json::from_str(event).unwrap())
-            .collect()
+        events.iter().map(|event| serde_json::from_str(event).unwrap()).collect()
     }
 
     /// The JSON of each line.
     pub fn lines(&self) -> Vec<Value> {
-        self.text()
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
 
@@ -172,10 +145,7 @@ impl Client {
     pub async fn to(addr: SocketAddr) -> Self {
         let stream = TcpStream::connect(addr).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Self {
-            stream,
-            buffer: Vec::new(),
-        }
+        Self { stream, buffer: Vec::new() }
     }
 
     pub async fn send(&mut self, method: &str, path: &str, body: &[u8]) {
@@ -183,24 +153,15 @@ impl Client {
             "{method} {path} HTTP/1.1\r\nhost: demo\r\nx-test: kept\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );
-        self.stream
-            .write_all(&[head.as_bytes(), body].concat())
-            .await
-            .unwrap();
+        self.stream.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
     }
 
     pub async fn answer(&mut self) -> Answer {
         let head = self.head().await;
         let status = head[9..12].parse().unwrap();
-        let mut answer = Answer {
-            status,
-            head,
-            chunks: Vec::new(),
-            end: End::Whole,
-        };
-        if let Some(length) = answer
-            .header("content-length")
-            .map(|length| length.parse::<usize>().unwrap())
+        let mut answer = Answer { status, head, chunks: Vec::new(), end: End::Whole };
+        if let Some(length) =
+            answer.header("content-length").map(|length| length.parse::<usize>().unwrap())
         {
             answer.end = self.fill(length).await;
             answer.chunks.push(self.take(length));
@@ -293,7 +254,5 @@ impl Client {
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack
-        .windows(needle.len())
-        .position(|window| window == needle)
+    haystack.windows(needle.len()).position(|window| window == needle)
 }

@@ -7,6 +7,7 @@ use std::io::{self, IsTerminal};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use fluxgate_core::config::Config;
 use fluxgate_gateway::data_folder::DataFolder;
 use fluxgate_gateway::{ListenerKind, Running};
 use serde_json::json;
@@ -22,6 +23,7 @@ const KEY_VARIABLE: &str = "$FLUXGATE_KEY";
 /// See the module.
 pub struct Banner<'a> {
     pub running: &'a Running,
+    pub config: &'a Config,
     pub model: &'a Model,
     pub folder: &'a DataFolder,
     pub took: Duration,
@@ -79,17 +81,22 @@ impl Banner<'_> {
     }
 
     fn places(&self) -> Vec<(&'static str, String)> {
-        let place = |name, kind, scheme, path: &str| {
+        let listen = &self.config.listen;
+        let place = |name, kind, url: &str, wanted: Option<SocketAddr>| {
             let address = self.running.address(kind)?;
-            Some((name, format!("{scheme}://{}{path}", reachable(address))))
+            let url = url.replace("{}", &reachable(address).to_string());
+            let moved = wanted.map(|wanted| wanted.port());
+            let moved = moved.filter(|port| *port != 0 && *port != address.port());
+            let note = moved.map_or_else(String::new, |port| format!(" (port {port} is in use)"));
+            Some((name, format!("{url}{note}")))
         };
         let folder = ("data folder", self.folder.path().display().to_string());
         [
-            place("page and API", ListenerKind::Web, "http", ""),
-            place("API over TLS", ListenerKind::PublicTls, "https", ""),
-            place("API in clear", ListenerKind::PublicClear, "http", ""),
-            place("admin API", ListenerKind::Admin, "http", ""),
-            place("metrics", ListenerKind::Metrics, "http", "/metrics"),
+            place("page and API", ListenerKind::Web, "http://{}", listen.web),
+            place("API over TLS", ListenerKind::PublicTls, "https://{}", listen.https),
+            place("API in clear", ListenerKind::PublicClear, "http://{}", listen.http),
+            place("admin API", ListenerKind::Admin, "http://{}", listen.admin),
+            place("metrics", ListenerKind::Metrics, "http://{}/metrics", listen.metrics),
         ]
         .into_iter()
         .flatten()
@@ -130,15 +137,14 @@ impl Banner<'_> {
             (None, Some(address)) => (format!("https://{}", reachable(address)), "-kN"),
             (None, None) => return String::new(),
         };
-        let body = json!({
-            "model": self.model_name(),
-            "stream": true,
-            "messages": [{ "role": "user", "content": "Hello" }],
-        });
+        let body = format!(
+            r#"{{"model":{},"stream":true,"messages":[{{"role":"user","content":"Hello"}}]}}"#,
+            json!(self.model_name())
+        );
         format!(
             "  curl {options} {origin}/v1/chat/completions \\\n    -H \"Authorization: Bearer {key}\" \\\n    \
              -H \"Content-Type: application/json\" \\\n    -d {}",
-            quoted(&body.to_string())
+            quoted(&body)
         )
     }
 

@@ -86,7 +86,7 @@ pub fn run(settings: &Settings, arguments: &Arguments, format: Format) -> Result
         };
         let banner = Banner {
             running: &running,
-
+            config: &loaded.config,
             model: &model,
             folder: &folder,
             took: began.elapsed(),

@@ -124,7 +124,7 @@ fn where_nobody_chose_the_port_the_next_free_one_is_taken() {
         crate::command::Up::start(&folder, folder.command(&[&["up"], &FREE_PORTS[2..]].concat()));
     let port = up.address("web").port();
     assert!((3001..3100).contains(&port), "{port}");
-    let said = format!("http://127.0.0.1:{port}");
+    let said = format!("http://127.0.0.1:{port} (port 3000 is in use)");
     wait_until("it is said", || up.stdout().contains(&said).then_some(()));
 }
 

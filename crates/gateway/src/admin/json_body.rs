@@ -45,6 +45,11 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8], later: &[&str]) -> Result<T, Problem> {
+    let not_an_object = || Problem::new(Reason::InvalidJson, "The body isn't one JSON object.");
+    // serde takes an array for a struct: the members' values in their order.
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(not_an_object());
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let parsed = serde_path_to_error::deserialize(&mut reader);
     if let Some(member) = later_member(bytes, later) {
@@ -52,10 +57,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8], later: &[&str]) -> Result<T, Problem
         return Err(Problem::new(Reason::InvalidRequest, text));
     }
     match parsed {
-        Ok(value) => match reader.end() {
-            Ok(()) => Ok(value),
-            Err(_) => Err(Problem::new(Reason::InvalidJson, "The body isn't one JSON object.")),
-        },
+        Ok(value) => reader.end().map(|()| value).map_err(|_| not_an_object()),
         Err(error) if error.inner().is_data() => {
             let (path, fault) = (error.path().to_string(), error.inner());
             let text = if path == "." || path == "?" {
@@ -65,7 +67,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8], later: &[&str]) -> Result<T, Problem
             };
             Err(Problem::new(Reason::InvalidRequest, text))
         }
-        Err(_) => Err(Problem::new(Reason::InvalidJson, "The body isn't one JSON object.")),
+        Err(_) => Err(not_an_object()),
     }
 }
 
@@ -103,6 +105,7 @@ mod tests {
             (r#"{"name":"x"} {}"#, "InvalidJson"),
             (r#"{"name""#, "InvalidJson"),
             ("", "InvalidJson"),
+            (r#"["x"]"#, "InvalidJson"),
         ] {
             let problem = read_as(json, body).await.unwrap_err();
             assert!(problem.contains(says), "{body}: {problem}");

@@ -150,7 +150,8 @@ mod tests {
             wrong[at] = if wrong[at] == b'x' { b'y' } else { b'x' };
             assert!(PresentedKey::parse(&wrong).is_none(), "position {at}");
         }
-        for text in ["", "sk-fg-", "sk-proj-abc", &key.reveal()[1..], &format!("{}0", key.reveal())] {
+        for text in ["", "sk-fg-", "sk-proj-abc", &key.reveal()[1..], &format!("{}0", key.reveal())]
+        {
             assert!(PresentedKey::parse(text.as_bytes()).is_none());
         }
     }

@@ -70,13 +70,12 @@ struct State {
 impl KeyDirectory {
     #[must_use]
     pub fn new(store: Store, control: Handle) -> Arc<Self> {
-        let state =
-            State {
-                flights: HashMap::new(),
-                epoch: 0,
-                unknown_left: UNKNOWN_BURST,
-                refilled: Instant::now(),
-            };
+        let state = State {
+            flights: HashMap::new(),
+            epoch: 0,
+            unknown_left: UNKNOWN_BURST,
+            refilled: Instant::now(),
+        };
         Arc::new(Self { store, control, state: Mutex::new(state) })
     }
 

@@ -50,7 +50,9 @@ fn credential(headers: &HeaderMap) -> Result<&[u8], Refusal> {
     if let Some(value) = headers.get(AUTHORIZATION) {
         let bytes = value.as_bytes();
         return match bytes.split_at_checked(7) {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"bearer ") => Ok(token.trim_ascii()),
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"bearer ") => {
+                Ok(token.trim_ascii())
+            }
             _ => Err(Refusal::new(
                 Reason::InvalidKey,
                 "The Authorization header must be `Bearer` and an API key.",

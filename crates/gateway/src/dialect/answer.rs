@@ -85,10 +85,11 @@ impl AnswerReader {
 
     /// What the answer used: the provider's own count, else one from what was delivered.
     pub fn usage(&self, prompt_estimate: u64) -> Usage {
-        let captured = self.reader.captures.as_deref().and_then(|captures| match self.reader.dialect {
-            Dialect::OpenAi => openai::captured_usage(captures),
-            Dialect::Ollama => ollama::captured_usage(captures),
-        });
+        let captured =
+            self.reader.captures.as_deref().and_then(|captures| match self.reader.dialect {
+                Dialect::OpenAi => openai::captured_usage(captures),
+                Dialect::Ollama => ollama::captured_usage(captures),
+            });
         let shown = &self.reader.shown;
         shown.reported.or(captured).unwrap_or(Usage {
             prompt: prompt_estimate,

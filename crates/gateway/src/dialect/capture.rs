@@ -57,7 +57,8 @@ impl Capture {
         for at in memmem::find_iter(piece, self.name) {
             self.begin(piece.get(at + self.name.len()..).unwrap_or_default());
         }
-        self.tail.extend_from_slice(piece.get(piece.len().saturating_sub(keep)..).unwrap_or_default());
+        self.tail
+            .extend_from_slice(piece.get(piece.len().saturating_sub(keep)..).unwrap_or_default());
         let excess = self.tail.len().saturating_sub(keep);
         self.tail.drain(..excess);
     }
@@ -115,7 +116,7 @@ fn string_end(text: &[u8]) -> usize {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
@@ -133,7 +134,10 @@ mod tests {
     #[test]
     fn a_name_inside_a_string_or_as_a_value_is_no_member() {
         let json = br#"{"usage":{"n":1},"kind":"usage","text":"\"usage\": {}"}"#;
-        assert_eq!(read::<serde_json::Value>(value_after(json, b"\"usage\"").unwrap()).unwrap()["n"], 1);
+        assert_eq!(
+            read::<serde_json::Value>(value_after(json, b"\"usage\"").unwrap()).unwrap()["n"],
+            1
+        );
         assert_eq!(value_after(br#"{"kind":"usage"}"#, b"\"usage\""), None);
     }
 

@@ -56,7 +56,8 @@ impl FrameSplitter {
         // The end may straddle what was held, by the three bytes of `\r\n\r` at most.
         let from = self.held.len().saturating_sub(3);
         self.held.extend_from_slice(&chunk);
-        if self.end(&self.held, from).is_some() || self.held.len() > HELD_BYTES_MAX || self.oversize {
+        if self.end(&self.held, from).is_some() || self.held.len() > HELD_BYTES_MAX || self.oversize
+        {
             let joined = self.held.split().freeze();
             self.cut(joined, from, inspect, out);
         }
@@ -228,7 +229,11 @@ mod tests {
         let stream = format!("data: a\r\n\r\n{big}data: secret\r\n\r\ndata: b\r\n\r\n");
         for step in [1000, 4096, 65_536, stream.len()] {
             let (passed, seen, whole_at) = run(Framing::Sse, stream.as_bytes(), step);
-            assert_eq!(passed, stream.replace("data: secret\r\n\r\n", "").as_bytes(), "step {step}");
+            assert_eq!(
+                passed,
+                stream.replace("data: secret\r\n\r\n", "").as_bytes(),
+                "step {step}"
+            );
             assert_eq!(whole_at, passed.len());
             assert_eq!(seen.pieces > 0, step < stream.len(), "step {step}");
         }

@@ -218,5 +218,6 @@ fn missing(field: &'static str) -> Refusal {
 }
 
 fn wrong_type(field: &'static str, expected: &str) -> Refusal {
-    Refusal::new(Reason::InvalidField, format!("The field `{field}` must be {expected}.")).param(field)
+    Refusal::new(Reason::InvalidField, format!("The field `{field}` must be {expected}."))
+        .param(field)
 }

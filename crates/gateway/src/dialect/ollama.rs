@@ -4,9 +4,9 @@
 use std::sync::LazyLock;
 
 use bytes::Bytes;
+use fluxgate_core::Reason;
 use fluxgate_core::Usage;
 use fluxgate_core::usage::UsageSource;
-use fluxgate_core::Reason;
 use memchr::memmem::Finder;
 use serde::Serialize;
 
@@ -79,12 +79,14 @@ fn is_zero(keep_alive: &Value<'_>) -> bool {
 /// The default registry and namespace are left out, the tag stands always.
 #[must_use]
 pub fn canonical_name(model: &str) -> String {
-    let short = model
-        .strip_prefix("registry.ollama.ai/")
-        .unwrap_or(model);
+    let short = model.strip_prefix("registry.ollama.ai/").unwrap_or(model);
     let short = short.strip_prefix("library/").unwrap_or(short);
     let last = short.rsplit('/').next().unwrap_or(short);
-    if last.contains(':') { short.to_ascii_lowercase() } else { format!("{short}:latest").to_ascii_lowercase() }
+    if last.contains(':') {
+        short.to_ascii_lowercase()
+    } else {
+        format!("{short}:latest").to_ascii_lowercase()
+    }
 }
 
 #[derive(Serialize)]

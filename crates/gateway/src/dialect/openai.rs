@@ -55,9 +55,7 @@ fn expected(endpoint: Endpoint) -> &'static [(Field, super::Expected)] {
         Endpoint::ChatCompletions => {
             const { &[(Field::Messages, Required(&[Kind::Array])), COUNTS[0], COUNTS[1], COUNTS[2]] }
         }
-        Endpoint::Completions => {
-            const { &[(Field::Prompt, Optional(TEXT)), COUNTS[0], COUNTS[2]] }
-        }
+        Endpoint::Completions => const { &[(Field::Prompt, Optional(TEXT)), COUNTS[0], COUNTS[2]] },
         Endpoint::Embeddings => const { &[(Field::Input, Required(TEXT))] },
         _ => &[],
     }
@@ -66,15 +64,14 @@ fn expected(endpoint: Endpoint) -> &'static [(Field, super::Expected)] {
 /// Makes the stream end with its usage. Gives whether that frame has to be withheld, since the
 /// client didn't ask for it.
 fn ask_for_usage(outline: &Outline<'_>, edits: &mut Vec<Edit>) -> Result<bool, Refusal> {
-    let (at, until, with): (usize, usize, &'static [u8]) = match outline.field(Field::StreamOptions) {
+    let (at, until, with): (usize, usize, &'static [u8]) = match outline.field(Field::StreamOptions)
+    {
         None => {
             let at = outline.body_open();
             (at, at, br#""stream_options":{"include_usage":true},"#)
         }
         Some(options) => match options.kind {
-            Kind::Null => {
-                (options.range.start, options.range.end, br#"{"include_usage":true}"#)
-            }
+            Kind::Null => (options.range.start, options.range.end, br#"{"include_usage":true}"#),
             Kind::Object => match outline.stream_option(StreamOption::IncludeUsage) {
                 Some(asked) if asked.as_bool() == Some(true) => return Ok(false),
                 Some(asked) if asked.is_null() || asked.as_bool() == Some(false) => {
@@ -159,9 +156,14 @@ static FINISH_FINDER: LazyLock<Finder<'static>> =
 /// Looks at one frame of a stream.
 pub fn inspect(frame: &[u8], withhold_usage: bool, shown: &mut Shown) -> Verdict {
     if CHOICES_FINDER.find(frame).is_none() {
-        if frame.trim_ascii().strip_prefix(b"data:").is_some_and(|data| data.trim_ascii() == b"[DONE]") {
+        if frame
+            .trim_ascii()
+            .strip_prefix(b"data:")
+            .is_some_and(|data| data.trim_ascii() == b"[DONE]")
+        {
             shown.ended = true;
-        } else if value_after(frame, b"\"error\"").is_some_and(|value| !value.starts_with(b"null")) {
+        } else if value_after(frame, b"\"error\"").is_some_and(|value| !value.starts_with(b"null"))
+        {
             shown.errored = true;
         }
         return Verdict::Pass;

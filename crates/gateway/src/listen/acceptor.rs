@@ -10,12 +10,14 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::accepted::{Accepted, ClientAddr, ConnectionCount};
 use super::ListenerKind;
+use super::accepted::{Accepted, ClientAddr, ConnectionCount};
 use crate::worker::Workers;
 
 /// Connections that the kernel may hold for us; it caps this at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
+/// Connections to each listener that only operators and their programs reach.
+const PRIVATE_CONNECTIONS_MAX: usize = 1024;
 /// How long to wait where accepting fails because the process has no file to spare.
 const OUT_OF_FILES_PAUSE: Duration = Duration::from_millis(50);
 
@@ -44,13 +46,20 @@ pub fn bind(kind: ListenerKind, addr: SocketAddr) -> io::Result<Bound> {
 }
 
 impl Bound {
-    /// Accepts until `stop`, dealing each connection to the next data thread.
+    /// Accepts until `stop`, dealing each connection to the next data thread. `count` is that of
+    /// the public listeners together; the others have their own, so that operators and probes get
+    /// in however many places strangers hold.
     pub async fn accept(
         self,
         workers: Arc<Workers>,
         count: Arc<ConnectionCount>,
         stop: CancellationToken,
     ) {
+        let count = if self.kind.serves_models() {
+            count
+        } else {
+            ConnectionCount::new(PRIVATE_CONNECTIONS_MAX, PRIVATE_CONNECTIONS_MAX)
+        };
         loop {
             let accepted = tokio::select! {
                 biased;

@@ -17,10 +17,10 @@ use tokio::time::{Instant, sleep_until};
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
+use super::ListenerKind;
 use super::accepted::{Accepted, ClientAddr};
 use super::deadline::{Deadline, WaitLimits};
 use super::timed_io::{TimedIo, Transport};
-use super::ListenerKind;
 use crate::middleware;
 use crate::proxy::OutBody;
 use crate::worker::{Stop, Worker};
@@ -56,10 +56,8 @@ pub async fn serve(worker: Rc<Worker>, accepted: Accepted) {
     let tls = worker.app.tls.as_ref().filter(|_| kind == ListenerKind::PublicTls);
     let (transport, http2) = if let Some(tls) = tls {
         let acceptor = TlsAcceptor::from(Arc::clone(tls));
-        let handshake = Box::pin(tokio::time::timeout(
-            settings.limits.handshake,
-            acceptor.accept(socket),
-        ));
+        let handshake =
+            Box::pin(tokio::time::timeout(settings.limits.handshake, acceptor.accept(socket)));
         match handshake.await {
             Ok(Ok(stream)) => {
                 let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -83,11 +81,7 @@ pub async fn serve(worker: Rc<Worker>, accepted: Accepted) {
     if http2 {
         deadline.multiplexed();
     }
-    let info = Rc::new(ConnectionInfo {
-        client,
-        kind,
-        deadline: Rc::clone(&deadline),
-    });
+    let info = Rc::new(ConnectionInfo { client, kind, deadline: Rc::clone(&deadline) });
     let io = TimedIo::new(transport, Rc::clone(&deadline));
     let service = service_fn({
         let worker = Rc::clone(&worker);

@@ -35,6 +35,10 @@ pub fn check<B>(request: &Request<B>) -> Result<Framing, (Reason, &'static str)>
         return bad("The request names its Host twice.");
     }
     let target = request.uri().authority();
+    // RFC 9110 §4.2.4: it is there to make one host look like another.
+    if target.is_some_and(|target| target.as_str().contains('@')) {
+        return bad("The request's target holds user information.");
+    }
     match (host, target) {
         (None, None) => return bad("The request has no Host."),
         (Some(host), target) => {
@@ -46,11 +50,7 @@ pub fn check<B>(request: &Request<B>) -> Result<Framing, (Reason, &'static str)>
             }
         }
         // HTTP/2 and 3 name the host in `:authority` alone.
-        (None, Some(target)) if request.version() >= Version::HTTP_2 => {
-            if target.as_str().contains('@') {
-                return bad("The request's authority holds user information.");
-            }
-        }
+        (None, Some(_)) if request.version() >= Version::HTTP_2 => {}
         (None, Some(_)) => return bad("The request has no Host."),
     }
     if request.version() < Version::HTTP_2 && request.headers().contains_key(TRANSFER_ENCODING) {
@@ -59,18 +59,30 @@ pub fn check<B>(request: &Request<B>) -> Result<Framing, (Reason, &'static str)>
     Ok(Framing::Sound)
 }
 
-/// Whether the bytes can be `host[:port]` (RFC 3986 §3.2.2), user information left out.
+/// Whether the bytes are `host[:port]` (RFC 3986 §3.2.2), user information left out.
 fn is_host(bytes: &[u8]) -> bool {
-    !bytes.is_empty()
-        && bytes.iter().all(|byte| {
-            byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+,;=".contains(byte)
-        })
+    let known = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:[]!$&'()*+,;=".contains(byte);
+    if !bytes.iter().all(known) {
+        return false;
+    }
+    let Ok(authority) = Authority::try_from(bytes) else { return false };
+    let host = authority.host();
+    let is_port = |port: &str| {
+        port.bytes().all(|byte| byte.is_ascii_digit())
+            && (port.is_empty() || port.parse::<u16>().is_ok())
+    };
+    !host.is_empty()
+        && authority
+            .as_str()
+            .strip_prefix(host)
+            .is_some_and(|rest| rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
 }
 
 fn same_host(target: &Authority, host: &[u8]) -> bool {
     let Ok(host) = Authority::try_from(host) else { return false };
     // A default port may be written or left out, so it counts as equal to none.
-    let port = |authority: &Authority| authority.port_u16().filter(|port| !matches!(port, 80 | 443));
+    let port =
+        |authority: &Authority| authority.port_u16().filter(|port| !matches!(port, 80 | 443));
     target.host().eq_ignore_ascii_case(host.host()) && port(target) == port(&host)
 }
 
@@ -99,6 +111,15 @@ mod tests {
             ("/", vec!["a", "a"], false),
             ("/", vec!["a b"], false),
             ("/", vec!["user@a"], false),
+            ("/", vec!["a:"], true),
+            ("/", vec![":80"], false),
+            ("/", vec!["a:80:80"], false),
+            ("/", vec!["a:65536"], false),
+            ("/", vec!["a:+80"], false),
+            ("/", vec!["::1"], false),
+            ("/", vec!["[::1"], false),
+            ("/", vec!["[::1]x"], false),
+            ("http://user@a/", vec!["a"], false),
             ("http://a/", vec!["a"], true),
             ("http://A/", vec!["a"], true),
             ("http://a:80/", vec!["a"], true),

@@ -44,7 +44,7 @@ pub enum TlsError {
 pub struct Certificate {
     files: CertificateFiles,
     current: ArcSwap<CertifiedKey>,
-    seen: ArcSwap<Option<SystemTime>>,
+    seen: ArcSwap<Option<FileTimes>>,
 }
 
 impl Certificate {
@@ -119,10 +119,8 @@ impl ResolvesServerCert for Resolver {
 /// # Errors
 /// [`TlsError`] where it can't be made or written.
 pub fn self_signed(data_dir: &Path) -> Result<CertificateFiles, TlsError> {
-    let files = CertificateFiles {
-        cert: data_dir.join("tls-cert.pem"),
-        key: data_dir.join("tls-key.pem"),
-    };
+    let files =
+        CertificateFiles { cert: data_dir.join("tls-cert.pem"), key: data_dir.join("tls-key.pem") };
     if files.cert.exists() && files.key.exists() {
         return Ok(files);
     }
@@ -155,8 +153,115 @@ fn read(files: &CertificateFiles) -> Result<CertifiedKey, TlsError> {
     })
 }
 
-/// The later of the two files' times; `None` while one of them is missing.
-fn modified(files: &CertificateFiles) -> Option<SystemTime> {
+/// When the certificate and its key were written.
+type FileTimes = (SystemTime, SystemTime);
+
+/// The times of both: whichever is replaced last makes a difference, even where it is the older
+/// one. `None` while one of them is missing.
+fn modified(files: &CertificateFiles) -> Option<FileTimes> {
     let time = |path: &Path| std::fs::metadata(path).and_then(|found| found.modified()).ok();
-    Some(time(&files.cert)?.max(time(&files.key)?))
+    Some((time(&files.cert)?, time(&files.key)?))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use rustls::pki_types::ServerName;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+    use super::*;
+
+    type Served = tokio_rustls::server::TlsStream<DuplexStream>;
+    type Client = tokio_rustls::client::TlsStream<DuplexStream>;
+
+    /// Writes a new certificate, dated so many seconds after the epoch.
+    fn replace(files: &CertificateFiles, dated_s: u64) -> CertificateDer<'static> {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        write(&files.key, made.signing_key.serialize_pem().as_bytes(), dated_s);
+        write(&files.cert, made.cert.pem().as_bytes(), dated_s);
+        made.cert.der().clone()
+    }
+
+    fn write(path: &Path, content: &[u8], dated_s: u64) {
+        std::fs::write(path, content).unwrap();
+        let file = std::fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(dated_s)).unwrap();
+    }
+
+    /// A handshake with a client that trusts this certificate alone.
+    async fn handshake(
+        config: &Arc<ServerConfig>,
+        trusted: &CertificateDer<'static>,
+    ) -> (Client, Served) {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(trusted.clone()).unwrap();
+        let client =
+            rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let (near, far) = duplex(64 * 1024);
+        let name = ServerName::try_from("localhost").unwrap();
+        let connecting = TlsConnector::from(Arc::new(client)).connect(name, near);
+        let accepting = TlsAcceptor::from(Arc::clone(config)).accept(far);
+        let (client, served) = tokio::join!(connecting, accepting);
+        (client.unwrap(), served.unwrap())
+    }
+
+    async fn still_passes(connection: &mut (Client, Served)) {
+        connection.0.write_all(b"ping").await.unwrap();
+        let mut read = [0; 4];
+        connection.1.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"ping");
+    }
+
+    fn files(folder: &Path) -> CertificateFiles {
+        CertificateFiles { cert: folder.join("cert.pem"), key: folder.join("key.pem") }
+    }
+
+    #[tokio::test]
+    async fn replaced_files_serve_the_next_handshake_and_open_connections_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = files(folder.path());
+        let first = replace(&files, 1_000);
+        let certificate = Certificate::load(files.clone()).unwrap();
+        let config = certificate.server_config();
+        let mut open = handshake(&config, &first).await;
+        assert!(!certificate.refresh().unwrap(), "nothing has changed");
+
+        // Whether newer or older by its date: it is another one.
+        for dated_s in [2_000, 500] {
+            let next = replace(&files, dated_s);
+            assert!(certificate.refresh().unwrap());
+            still_passes(&mut handshake(&config, &next).await).await;
+            still_passes(&mut open).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn an_unusable_replacement_leaves_the_old_one_in_use_and_is_told_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = files(folder.path());
+        let first = replace(&files, 1_000);
+        let certificate = Certificate::load(files.clone()).unwrap();
+        let config = certificate.server_config();
+
+        // Between the writing of the two: the key is another certificate's.
+        let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        write(&files.cert, other.cert.pem().as_bytes(), 2_000);
+        assert!(matches!(certificate.refresh(), Err(TlsError::Unusable { .. })));
+        assert!(!certificate.refresh().unwrap(), "the same fault isn't told again");
+        still_passes(&mut handshake(&config, &first).await).await;
+
+        // The key comes with the same date as the certificate that waited for it.
+        write(&files.key, other.signing_key.serialize_pem().as_bytes(), 2_000);
+        assert!(certificate.refresh().unwrap());
+        still_passes(&mut handshake(&config, other.cert.der()).await).await;
+
+        for (content, dated_s) in [(&b""[..], 3_000), (b"no PEM", 4_000)] {
+            write(&files.cert, content, dated_s);
+            assert!(certificate.refresh().is_err());
+        }
+        std::fs::remove_file(&files.key).unwrap();
+        let _ = certificate.refresh();
+        still_passes(&mut handshake(&config, other.cert.der()).await).await;
+    }
 }

@@ -85,7 +85,9 @@ pub fn ours(upstream: &Arc<Upstream>, overhead: Duration, headers: &mut HeaderMa
 
 /// Whether the `Connection` header names this one as its own (RFC 9110 §7.6.1).
 fn is_nominated(client: &HeaderMap, name: &HeaderName) -> bool {
-    let mut tokens =
-        client.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let mut tokens = client
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(name.as_str().as_bytes()))
 }

@@ -102,16 +102,23 @@ async fn known(worker: &Worker) -> Result<Arc<Snapshot>, Refusal> {
 }
 
 fn offered(snapshot: &Snapshot, dialect: Dialect) -> impl Iterator<Item = &Model> {
-    snapshot.offers().filter(move |offer| super::has_fitting(offer, dialect)).map(|offer| &offer.model)
+    snapshot
+        .offers()
+        .filter(move |offer| super::has_fitting(offer, dialect))
+        .map(|offer| &offer.model)
 }
 
 /// Asks every Ollama what it holds in memory; one that doesn't answer in time is left out.
 async fn running(worker: &Worker, snapshot: &Snapshot) -> Running {
     let mut asked = JoinSet::new();
-    for upstream in snapshot.upstreams.iter().filter(|upstream| upstream.kind() == Some(Kind::Ollama)) {
+    for upstream in
+        snapshot.upstreams.iter().filter(|upstream| upstream.kind() == Some(Kind::Ollama))
+    {
         let upstream = Arc::clone(upstream);
         asked.spawn_on(
-            async move { tokio::time::timeout(RUNNING_WITHIN, discovery::running_models(&upstream)).await },
+            async move {
+                tokio::time::timeout(RUNNING_WITHIN, discovery::running_models(&upstream)).await
+            },
             &worker.app.control,
         );
     }

@@ -65,7 +65,7 @@ async fn serve(
 ) -> Result<Served, Refusal> {
     // Identify.
     let principal = identify::caller(&worker.keys, request.headers()).await?;
-    exchange.from_key(principal.key, principal.owner);
+    exchange.of_key(principal.key, principal.owner);
 
     if let Some(listing) = listing::Listing::of(endpoint) {
         return listing.answer(worker, request.uri().path()).await.map(Served::Here);
@@ -174,11 +174,7 @@ async fn offering(
     worker.app.upstreams.read_on_demand().await;
     exchange.waited(waiting);
     let snapshot = worker.app.upstreams.snapshot();
-    if offers(&snapshot) {
-        Ok(snapshot)
-    } else {
-        Err(no_such_model(&snapshot))
-    }
+    if offers(&snapshot) { Ok(snapshot) } else { Err(no_such_model(&snapshot)) }
 }
 
 fn has_fitting(offer: &Offer, dialect: Dialect) -> bool {

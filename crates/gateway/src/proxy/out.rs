@@ -66,7 +66,9 @@ impl Body for OutBody {
             Kind::Control(body) => Pin::new(body)
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(CutShort::Control))),
-            Kind::Relay(relay) => relay.poll_next(cx).map(|bytes| bytes.map(|bytes| bytes.map(Frame::data))),
+            Kind::Relay(relay) => {
+                relay.poll_next(cx).map(|bytes| bytes.map(|bytes| bytes.map(Frame::data)))
+            }
         }
     }
 

@@ -223,9 +223,10 @@ impl Relay {
     /// Waits beside the upstream: for silence that wants a comment, for a limit, for our own end.
     fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<Waited> {
         let Some(source) = &self.source else { return Poll::Pending };
-        let aborted = self.wait.aborted.get_or_insert_with(|| {
-            Box::pin(source.worker.stop.abort.clone().cancelled_owned())
-        });
+        let aborted = self
+            .wait
+            .aborted
+            .get_or_insert_with(|| Box::pin(source.worker.stop.abort.clone().cancelled_owned()));
         if aborted.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Waited::Over(Reason::ShuttingDown));
         }
@@ -234,7 +235,10 @@ impl Relay {
             .as_ref()
             .is_some_and(|reader| reader.framing() == Framing::Sse && reader.between_frames());
         let settings = &source.upstream.settings;
-        let started = self.exchange.as_ref().map_or_else(std::time::Instant::now, |exchange| exchange.started());
+        let started = self
+            .exchange
+            .as_ref()
+            .map_or_else(std::time::Instant::now, |exchange| exchange.started());
         self.wait.poll(cx, comments, settings.idle, Instant::from_std(started) + settings.request)
     }
 }

@@ -101,7 +101,11 @@ impl Sending<'_> {
         Err(failure)
     }
 
-    async fn to(&self, upstream: &Arc<Upstream>, exchange: &mut Exchange) -> Result<Answer, Failure> {
+    async fn to(
+        &self,
+        upstream: &Arc<Upstream>,
+        exchange: &mut Exchange,
+    ) -> Result<Answer, Failure> {
         let asks_usage = upstream.takes_stream_usage() && !self.ask.edits.is_empty();
         let (response, lease) = self.send(upstream, asks_usage, exchange).await?;
         if asks_usage && response.status() == StatusCode::BAD_REQUEST {
@@ -132,7 +136,8 @@ impl Sending<'_> {
     ) -> Result<(Response<Incoming>, Lease), Failure> {
         let request = self.request(upstream, asks_usage, exchange);
         let sent = Instant::now();
-        let answer = timeout(upstream.settings.first_byte, self.worker.pools.send(upstream, request));
+        let answer =
+            timeout(upstream.settings.first_byte, self.worker.pools.send(upstream, request));
         let answer = answer.await;
         exchange.upstream_answered(sent);
         match answer {
@@ -148,7 +153,12 @@ impl Sending<'_> {
         }
     }
 
-    fn request(&self, upstream: &Upstream, asks_usage: bool, exchange: &Exchange) -> Request<UpBody> {
+    fn request(
+        &self,
+        upstream: &Upstream,
+        asks_usage: bool,
+        exchange: &Exchange,
+    ) -> Request<UpBody> {
         let edits = if asks_usage { self.ask.edits.as_slice() } else { &[] };
         let mut request = Request::new(UpBody::new(self.body, edits));
         *request.method_mut() = Method::POST;
@@ -249,9 +259,9 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 async fn read_whole(body: Incoming) -> Result<Bytes, Refusal> {
     let whole = Limited::new(body, ERROR_BYTES_MAX).collect().await;
-    whole.map(http_body_util::Collected::to_bytes).map_err(|_| {
-        Refusal::new(Reason::UpstreamBroken, "The model server's answer broke off.")
-    })
+    whole
+        .map(http_body_util::Collected::to_bytes)
+        .map_err(|_| Refusal::new(Reason::UpstreamBroken, "The model server's answer broke off."))
 }
 
 fn names_stream_options(body: &[u8]) -> bool {

@@ -125,7 +125,8 @@ impl Snapshot {
             .offers
             .keys()
             .filter_map(|name| {
-                let other = self.canonical.get(&canonical_name(name)).filter(|other| *other != name)?;
+                let other =
+                    self.canonical.get(&canonical_name(name)).filter(|other| *other != name)?;
                 let of_ollama = |upstream: &&Arc<Upstream>| upstream.kind() == Some(Kind::Ollama);
                 let upstreams = &self.offers.get(other)?.upstreams;
                 Some((Arc::clone(name), upstreams.iter().filter(of_ollama).cloned().collect()))
@@ -156,7 +157,9 @@ impl Offer {
             .iter()
             .enumerate()
             .take(u64::BITS as usize)
-            .filter(|(index, upstream)| tried & (1 << index) == 0 && upstream.kind().is_some_and(&fits))
+            .filter(|(index, upstream)| {
+                tried & (1 << index) == 0 && upstream.kind().is_some_and(&fits)
+            })
             .min_by_key(|(_, upstream)| (!upstream.is_up(now), upstream.in_flight()))
     }
 }

@@ -138,8 +138,9 @@ async fn exchange(upstream: &Upstream, path: &'static str) -> Result<Bytes, Disc
     if let Some(authorization) = &upstream.authorization {
         request = request.header(AUTHORIZATION, authorization);
     }
-    let unreadable =
-        |source: Box<dyn std::error::Error + Send + Sync>| DiscoveryError::Unreadable { path, source };
+    let unreadable = |source: Box<dyn std::error::Error + Send + Sync>| {
+        DiscoveryError::Unreadable { path, source }
+    };
     let request = request.body(Empty::<Bytes>::new()).map_err(|error| unreadable(error.into()))?;
     let answered = async {
         let response = sender.send_request(request).await?;
@@ -150,12 +151,14 @@ async fn exchange(upstream: &Upstream, path: &'static str) -> Result<Bytes, Disc
         let body = Limited::new(response.into_body(), LISTING_BYTES_MAX).collect().await;
         body.map(http_body_util::Collected::to_bytes).map_err(unreadable)
     };
+    let mut answered = std::pin::pin!(answered);
     tokio::select! {
-        answer = answered => answer,
-        ended = driver.as_mut() => Err(match ended {
-            Err(error) => DiscoveryError::Broken(error),
-            Ok(()) => unreadable("the connection was closed".into()),
-        }),
+        answer = answered.as_mut() => answer,
+        ended = driver.as_mut() => match ended {
+            Err(error) => Err(DiscoveryError::Broken(error)),
+            // The server closes behind its answer, which may be here already.
+            Ok(()) => answered.await,
+        },
     }
 }
 

@@ -110,7 +110,9 @@ impl Pools {
         let now = Instant::now();
         self.kept.borrow_mut().retain(|_, kept| {
             // TLS connections are checked exactly when they are taken.
-            kept.retain(|kept| !kept.sender.is_closed() && now.duration_since(kept.since) < KEPT_TLS);
+            kept.retain(|kept| {
+                !kept.sender.is_closed() && now.duration_since(kept.since) < KEPT_TLS
+            });
             !kept.is_empty()
         });
     }

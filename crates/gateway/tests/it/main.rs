@@ -3,5 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod bad_input;
+mod fidelity;
+mod forged_key;
+mod framing;
 mod keys_api;
+mod listener;
+mod scripted_upstream;
+mod secure;
 mod store;

@@ -162,10 +162,7 @@ fn unprivileged_account() -> Account {
     let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let ids = users.lines().find_map(|line| {
         let mut fields = line.strip_prefix("postgres:")?.split(':').skip(1);
-        Some(Account {
-            user: fields.next()?.parse().ok()?,
-            group: fields.next()?.parse().ok()?,
-        })
+        Some(Account { user: fields.next()?.parse().ok()?, group: fields.next()?.parse().ok()? })
     });
     ids.unwrap_or(Account { user: NOBODY, group: NOBODY })
 }

@@ -19,8 +19,9 @@ pub(super) fn find(program: &str, debian_package: &str) -> PathBuf {
         .map(|folder| folder.join(program))
         .find(|path| path.is_file());
     match found {
-        // Debian's wrappers and links lead to the folder where the rest of the server lies.
-        Some(path) => path.canonicalize().unwrap_or(path),
+        // A link is left one: Debian's `redis-server` is a program of several names, and does what
+        // the name says by which it is called.
+        Some(path) => path,
         None => panic!(
             "`{program}` isn't installed, and this test starts its own server: \
              apt-get install {debian_package} (elsewhere: whatever package brings `{program}`)"
@@ -30,6 +31,8 @@ pub(super) fn find(program: &str, debian_package: &str) -> PathBuf {
 
 /// A program that lies beside another one, else the one in PATH.
 pub(super) fn beside(path: &Path, program: &str, debian_package: &str) -> PathBuf {
+    // A link leads to the folder where the rest of the server lies.
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let neighbour = path.with_file_name(program);
     if neighbour.is_file() { neighbour } else { find(program, debian_package) }
 }

@@ -161,12 +161,7 @@ pub enum Spelling {
 /// The member that some server might take a key for.
 #[inline]
 pub fn find<M: Member>(key: &Key<'_>) -> Option<(M, Spelling)> {
-    if key.escaped
-        || key
-            .raw
-            .iter()
-            .any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii())
-    {
+    if key.escaped || key.raw.iter().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii()) {
         return find_folded(key.raw);
     }
     M::named(std::str::from_utf8(key.raw).ok()?).map(|member| (member, Spelling::Exact))

@@ -94,9 +94,8 @@ impl<'a> Outline<'a> {
             stream_options: [Span::ABSENT; StreamOption::COUNT],
             stats: PromptStats::default(),
         };
-        let end = scanner.members(outline.open, |scanner, key| {
-            outline.read_member(scanner, key)
-        })?;
+        let end =
+            scanner.members(outline.open, |scanner, key| outline.read_member(scanner, key))?;
         scanner.finish(end)?;
         Ok(outline)
     }
@@ -128,9 +127,7 @@ impl<'a> Outline<'a> {
     /// Whether the body has no member: what is put in then takes no comma.
     #[must_use]
     pub fn is_empty_object(&self) -> bool {
-        self.body
-            .get(self.open..)
-            .is_some_and(|rest| rest.trim_ascii_start().starts_with(b"}"))
+        self.body.get(self.open..).is_some_and(|rest| rest.trim_ascii_start().starts_with(b"}"))
     }
 
     #[must_use]
@@ -175,14 +172,7 @@ impl<'a> Outline<'a> {
         }
         self.stats.add(field, &scanner.tally);
         if spelling == Spelling::Exact {
-            note(
-                field,
-                &mut self.fields,
-                Span {
-                    start: key.value,
-                    end,
-                },
-            );
+            note(field, &mut self.fields, Span { start: key.value, end });
         }
         Ok(end)
     }
@@ -214,9 +204,7 @@ impl fmt::Debug for Outline<'_> {
 fn check_utf8(body: &[u8]) -> Result<(), OutlineFault> {
     match std::str::from_utf8(body) {
         Ok(_) => Ok(()),
-        Err(fault) => Err(OutlineFault::NotUtf8 {
-            at: fault.valid_up_to(),
-        }),
+        Err(fault) => Err(OutlineFault::NotUtf8 { at: fault.valid_up_to() }),
     }
 }
 
@@ -233,14 +221,7 @@ fn read_members<M: Member>(
         check_ambiguity(member, spelling, spans)?;
         let end = scanner.value(key.value)?;
         if spelling == Spelling::Exact {
-            note(
-                member,
-                spans,
-                Span {
-                    start: key.value,
-                    end,
-                },
-            );
+            note(member, spans, Span { start: key.value, end });
         }
         Ok(end)
     })
@@ -251,13 +232,9 @@ fn check_ambiguity<M: Member>(
     spelling: Spelling,
     spans: &[Span],
 ) -> Result<(), OutlineFault> {
-    let again = spans
-        .get(member.index())
-        .is_some_and(|span| *span != Span::ABSENT);
+    let again = spans.get(member.index()).is_some_and(|span| *span != Span::ABSENT);
     if member.is_policy() && (again || spelling == Spelling::OtherCase) {
-        return Err(OutlineFault::Ambiguous {
-            field: member.path(),
-        });
+        return Err(OutlineFault::Ambiguous { field: member.path() });
     }
     Ok(())
 }

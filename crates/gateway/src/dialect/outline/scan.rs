@@ -32,13 +32,7 @@ pub struct Tally {
 
 impl<'a> Scanner<'a> {
     pub fn new(body: &'a [u8]) -> Self {
-        Self {
-            body,
-            stops: Stops::new(body),
-            depth: 0,
-            key_start: 0,
-            tally: Tally::default(),
-        }
+        Self { body, stops: Stops::new(body), depth: 0, key_start: 0, tally: Tally::default() }
     }
 
     /// Reads up to the body's object and gives the offset behind its brace.
@@ -54,11 +48,7 @@ impl<'a> Scanner<'a> {
     /// Nothing but white space may stand behind the body's object.
     pub fn finish(&self, at: usize) -> Result<(), OutlineFault> {
         let at = self.skip_space(at);
-        if at == self.body.len() {
-            Ok(())
-        } else {
-            Err(not_json(at, "the end of the body"))
-        }
+        if at == self.body.len() { Ok(()) } else { Err(not_json(at, "the end of the body")) }
     }
 
     /// Reads an object from behind its brace. `each` gets a key and reads its value.

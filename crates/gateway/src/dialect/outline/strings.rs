@@ -16,11 +16,7 @@ pub struct Stops<'a> {
 
 impl<'a> Stops<'a> {
     pub fn new(body: &'a [u8]) -> Self {
-        Self {
-            body,
-            block: 0,
-            bits: block_stops(body, 0),
-        }
+        Self { body, block: 0, bits: block_stops(body, 0) }
     }
 
     /// The first stop at or behind `from`. Everything behind the body is one.
@@ -75,7 +71,8 @@ fn stop_bits(bytes: &[u8; BLOCK_BYTES]) -> u64 {
         *mark = u8::from((*byte == b'"') | (*byte == b'\\') | (*byte < 0x20));
     }
     let (words, _) = marks.as_chunks::<8>();
-    words.iter().rev().fold(0, |bits, word| {
-        bits << 8 | u64::from_le_bytes(*word).wrapping_mul(GATHER) >> 56
-    })
+    words
+        .iter()
+        .rev()
+        .fold(0, |bits, word| bits << 8 | u64::from_le_bytes(*word).wrapping_mul(GATHER) >> 56)
 }

@@ -36,11 +36,7 @@ impl<'a> Scanner<'a> {
         let raw = self.body.get(start..text.end - 1).unwrap_or_default();
         self.key_start = start;
         let value = self.colon(text.end)?;
-        Ok(Key {
-            raw,
-            escaped: text.saved > 0,
-            value,
-        })
+        Ok(Key { raw, escaped: text.saved > 0, value })
     }
 
     #[inline(always)]
@@ -69,13 +65,7 @@ impl<'a> Scanner<'a> {
     /// Whether the string in `start..end` is an image or a file rather than text.
     #[cold]
     fn is_payload(&self, start: usize, end: usize) -> bool {
-        const KEYS: [&[u8]; 5] = [
-            b"url\"",
-            b"image_url\"",
-            b"data\"",
-            b"file_data\"",
-            b"images\"",
-        ];
+        const KEYS: [&[u8]; 5] = [b"url\"", b"image_url\"", b"data\"", b"file_data\"", b"images\""];
         let key = self.body.get(self.key_start..).unwrap_or_default();
         let raw = self.body.get(start..end).unwrap_or_default();
         KEYS.iter().any(|name| key.starts_with(name))
@@ -88,10 +78,7 @@ impl<'a> Scanner<'a> {
     fn text(&mut self, start: usize) -> Result<Text, OutlineFault> {
         let stop = self.stops.next(start);
         if self.byte(stop) == b'"' {
-            return Ok(Text {
-                end: stop + 1,
-                saved: 0,
-            });
+            return Ok(Text { end: stop + 1, saved: 0 });
         }
         self.escaped_text(stop)
     }
@@ -102,10 +89,7 @@ impl<'a> Scanner<'a> {
         loop {
             match self.byte(stop) {
                 b'"' => {
-                    return Ok(Text {
-                        end: stop + 1,
-                        saved,
-                    });
+                    return Ok(Text { end: stop + 1, saved });
                 }
                 b'\\' => match self.byte(stop + 1) {
                     b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {
@@ -153,11 +137,7 @@ impl<'a> Scanner<'a> {
         if self.byte(at) == b'-' {
             at += 1;
         }
-        at = if self.byte(at) == b'0' {
-            at + 1
-        } else {
-            self.digits(at)?
-        };
+        at = if self.byte(at) == b'0' { at + 1 } else { self.digits(at)? };
         if self.byte(at) == b'.' {
             at = self.digits(at + 1)?;
         }
@@ -179,10 +159,6 @@ impl<'a> Scanner<'a> {
         while self.byte(at).is_ascii_digit() {
             at += 1;
         }
-        if at == start {
-            Err(not_json(at, "a digit"))
-        } else {
-            Ok(at)
-        }
+        if at == start { Err(not_json(at, "a digit")) } else { Ok(at) }
     }
 }

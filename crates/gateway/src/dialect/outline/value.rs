@@ -70,11 +70,7 @@ impl Span {
         }
         let range = self.start..self.end;
         let raw = body.get(range.clone())?;
-        Some(Value {
-            kind: Kind::of(*raw.first()?)?,
-            range,
-            raw,
-        })
+        Some(Value { kind: Kind::of(*raw.first()?)?, range, raw })
     }
 }
 

@@ -15,31 +15,12 @@ fn messages_and_their_text_are_counted() {
             {"role":"assistant","content":null,"tool_calls":[{"id":"c","function":{"arguments":"{}"}}]}
         ],"user":"nor does this","metadata":{"text":"or this"}}"#,
     );
-    let text = [
-        "system",
-        "12345",
-        "user",
-        "text",
-        "1234567890",
-        "assistant",
-        "c",
-        "{}",
-    ];
+    let text = ["system", "12345", "user", "text", "1234567890", "assistant", "c", "{}"];
     let text_bytes = text.iter().map(|text| text.len() as u64).sum();
-    assert_eq!(
-        counted,
-        PromptStats {
-            messages: 3,
-            text_bytes,
-            ..PromptStats::default()
-        }
-    );
+    assert_eq!(counted, PromptStats { messages: 3, text_bytes, ..PromptStats::default() });
     assert_eq!(stats("{}"), PromptStats::default());
     assert_eq!(stats(r#"{"messages":[]}"#), PromptStats::default());
-    assert_eq!(
-        stats(r#"{"messages":null,"input":null}"#),
-        PromptStats::default()
-    );
+    assert_eq!(stats(r#"{"messages":null,"input":null}"#), PromptStats::default());
 }
 
 #[test]
@@ -63,17 +44,10 @@ fn each_member_of_a_prompt_is_counted() {
         "images",
         "messages",
     ] {
-        for value in [
-            "\"12345\"",
-            "[\"123\",\"45\"]",
-            "[{\"a\":[\"12345\"]}]",
-            "{\"x\":{\"y\":\"12345\"}}",
-        ] {
-            assert_eq!(
-                stats(&format!("{{\"{name}\":{value}}}")).text_bytes,
-                5,
-                "{name} {value}"
-            );
+        for value in
+            ["\"12345\"", "[\"123\",\"45\"]", "[{\"a\":[\"12345\"]}]", "{\"x\":{\"y\":\"12345\"}}"]
+        {
+            assert_eq!(stats(&format!("{{\"{name}\":{value}}}")).text_bytes, 5, "{name} {value}");
         }
     }
 }
@@ -99,11 +73,7 @@ fn text_is_counted_in_bytes_of_utf8_with_escapes_resolved() {
         (r#""\u0041\u0000\u007f\u0080\u07ff\u0800""#, 3 + 2 + 2 + 3),
         (r#""\ud83d""#, 2),
     ] {
-        assert_eq!(
-            stats(&format!("{{\"prompt\":{json}}}")).text_bytes,
-            bytes,
-            "{json}"
-        );
+        assert_eq!(stats(&format!("{{\"prompt\":{json}}}")).text_bytes, bytes, "{json}");
     }
 }
 
@@ -118,10 +88,7 @@ fn inputs_are_an_arrays_elements_or_one_string() {
 #[test]
 fn a_prompt_given_as_tokens_is_counted() {
     assert_eq!(stats(r#"{"input":[[1,2,3],[4]]}"#).token_ids, 4);
-    assert_eq!(
-        stats(r#"{"prompt":[15339,1917],"context":[1,2,3]}"#).token_ids,
-        5
-    );
+    assert_eq!(stats(r#"{"prompt":[15339,1917],"context":[1,2,3]}"#).token_ids, 5);
     let elsewhere =
         r#"{"n":1,"messages":[{"a":1}],"tools":[{"minimum":1}],"options":{"num_ctx":1},"x":[1]}"#;
     assert_eq!(stats(elsewhere).token_ids, 0);
@@ -147,13 +114,8 @@ fn a_payload_counts_as_an_image() {
             body
         );
     }
-    let two = stats(&format!(
-        r#"{{"images":["{payload}","{payload}"],"prompt":"1234"}}"#
-    ));
-    assert_eq!(
-        (two.images, two.image_bytes, two.text_bytes),
-        (2, 2 * bytes, 4)
-    );
+    let two = stats(&format!(r#"{{"images":["{payload}","{payload}"],"prompt":"1234"}}"#));
+    assert_eq!((two.images, two.image_bytes, two.text_bytes), (2, 2 * bytes, 4));
 }
 
 #[test]
@@ -162,43 +124,20 @@ fn text_in_a_payloads_place_stays_text() {
     let long = "iVBORw0K".repeat(200);
     let short = "x".repeat(1024);
     for (body, bytes) in [
-        (
-            format!(r#"{{"messages":[{{"data":"{words}"}}]}}"#),
-            words.len(),
-        ),
-        (
-            format!(r#"{{"messages":[{{"data":"{}"}}]}}"#, "日本".repeat(200)),
-            1200,
-        ),
+        (format!(r#"{{"messages":[{{"data":"{words}"}}]}}"#), words.len()),
+        (format!(r#"{{"messages":[{{"data":"{}"}}]}}"#, "日本".repeat(200)), 1200),
         (format!(r#"{{"messages":[{{"url":"{short}"}}]}}"#), 1024),
-        (
-            format!(r#"{{"messages":[{{"content":"{long}"}}]}}"#),
-            long.len(),
-        ),
-        (
-            format!(r#"{{"messages":[{{"urls":"{long}"}}]}}"#),
-            long.len(),
-        ),
+        (format!(r#"{{"messages":[{{"content":"{long}"}}]}}"#), long.len()),
+        (format!(r#"{{"messages":[{{"urls":"{long}"}}]}}"#), long.len()),
         (format!(r#"{{"prompt":"{long}"}}"#), long.len()),
         // The key stands over what directly follows it, not over what comes after its object.
-        (
-            format!(r#"{{"messages":[{{"content":[{{"url":"x"}},"{long}"]}}]}}"#),
-            1 + long.len(),
-        ),
+        (format!(r#"{{"messages":[{{"content":[{{"url":"x"}},"{long}"]}}]}}"#), 1 + long.len()),
         (format!(r#"{{"images":[["x"],"{long}"]}}"#), 1 + long.len()),
     ] {
         let counted = stats(&body);
-        assert_eq!(
-            (counted.text_bytes, counted.images),
-            (bytes as u64, 0),
-            "{:.60}",
-            body
-        );
+        assert_eq!((counted.text_bytes, counted.images), (bytes as u64, 0), "{:.60}", body);
     }
-    assert_eq!(
-        stats(&format!(r#"{{"metadata":{{"url":"{long}"}}}}"#)),
-        PromptStats::default()
-    );
+    assert_eq!(stats(&format!(r#"{{"metadata":{{"url":"{long}"}}}}"#)), PromptStats::default());
 }
 
 #[test]
@@ -209,8 +148,5 @@ fn a_big_body_is_counted_to_the_last_byte() {
         "{},".repeat(50_000)
     );
     let counted = stats(&body);
-    assert_eq!(
-        (counted.messages, counted.text_bytes),
-        (50_001, 21 * 40_000)
-    );
+    assert_eq!((counted.messages, counted.text_bytes), (50_001, 21 * 40_000));
 }

@@ -57,26 +57,13 @@ fn what_is_no_json_is_refused_where_it_breaks() {
         ("{\u{b}}", 1, "a key"),
         ("{}\u{85}", 2, "the end of the body"),
     ] {
-        assert_eq!(
-            fault(body),
-            OutlineFault::NotJson { at, expected },
-            "{body}"
-        );
+        assert_eq!(fault(body), OutlineFault::NotJson { at, expected }, "{body}");
     }
 }
 
 #[test]
 fn a_body_that_is_no_object_is_named_so() {
-    for body in [
-        "[]",
-        " \"text\"",
-        "1",
-        "-1",
-        "true",
-        "false",
-        "null",
-        "[{\"model\":1}]",
-    ] {
+    for body in ["[]", " \"text\"", "1", "-1", "true", "false", "null", "[{\"model\":1}]"] {
         assert_eq!(fault(body), OutlineFault::NotAnObject, "{body}");
     }
 }
@@ -102,11 +89,9 @@ fn the_deepest_body_passes_and_one_level_more_does_not() {
         format!("{{\"a\":{}1{}}}", open.repeat(levels), close.repeat(levels))
     };
     let max = DEPTH_MAX as usize;
-    for (key, open, close, step) in [
-        ("a", "[", "]", 1),
-        ("a", "{\"b\":", "}", 5),
-        ("messages", "[", "]", 1),
-    ] {
+    for (key, open, close, step) in
+        [("a", "[", "]", 1), ("a", "{\"b\":", "}", 5), ("messages", "[", "]", 1)]
+    {
         let place = |levels| nested(levels, open, close).replace("\"a\"", &format!("\"{key}\""));
         assert!(Outline::read(place(max - 1).as_bytes()).is_ok(), "{key}");
         let at = 1 + key.len() + 3 + (max - 1) * step;
@@ -116,27 +101,12 @@ fn the_deepest_body_passes_and_one_level_more_does_not() {
     // Two levels are read by the members' own reader, the rest by the scanner.
     let inside = |levels: usize| format!("{{\"options\":{}}}", nested(levels, "[", "]"));
     assert!(Outline::read(inside(max - 2).as_bytes()).is_ok());
-    assert!(matches!(
-        fault(inside(max - 1)),
-        OutlineFault::TooDeep { .. }
-    ));
+    assert!(matches!(fault(inside(max - 1)), OutlineFault::TooDeep { .. }));
     // Empty ones count as well, and siblings don't add up.
     assert!(
-        Outline::read(
-            nested(max - 2, "[", "]")
-                .replace('1', "[],{},[{}]")
-                .as_bytes()
-        )
-        .is_err()
+        Outline::read(nested(max - 2, "[", "]").replace('1', "[],{},[{}]").as_bytes()).is_err()
     );
-    assert!(
-        Outline::read(
-            nested(max - 3, "[", "]")
-                .replace('1', "[],{},[{}]")
-                .as_bytes()
-        )
-        .is_ok()
-    );
+    assert!(Outline::read(nested(max - 3, "[", "]").replace('1', "[],{},[{}]").as_bytes()).is_ok());
 }
 
 #[test]
@@ -144,16 +114,11 @@ fn strings_end_where_they_end_at_every_offset_and_length() {
     for pad in 0..66 {
         for len in [0, 1, 2, 7, 8, 31, 62, 63, 64, 65, 127, 128, 129, 200] {
             let text = "x".repeat(len);
-            let body = format!(
-                "{}{{\"name\":\"{text}\",\"model\":\"{text}\\n\"}}",
-                " ".repeat(pad)
-            );
+            let body =
+                format!("{}{{\"name\":\"{text}\",\"model\":\"{text}\\n\"}}", " ".repeat(pad));
             let outline = Outline::read(body.as_bytes()).unwrap();
             assert_eq!(outline.field(Field::Name).unwrap().as_str().unwrap(), text);
-            assert_eq!(
-                outline.field(Field::Model).unwrap().as_str().unwrap(),
-                format!("{text}\n")
-            );
+            assert_eq!(outline.field(Field::Model).unwrap().as_str().unwrap(), format!("{text}\n"));
         }
     }
 }
@@ -166,10 +131,7 @@ fn no_control_byte_passes_at_any_place_of_a_string() {
             body[6 + at] = control;
             assert_eq!(
                 fault(&body),
-                OutlineFault::NotJson {
-                    at: 6 + at,
-                    expected: "no control byte in a string"
-                },
+                OutlineFault::NotJson { at: 6 + at, expected: "no control byte in a string" },
             );
         }
     }

@@ -1,10 +1,5 @@
 //! What a body's outline tells, and what is refused. `oracle` compares with another parser.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod counts;
 mod grammar;
@@ -25,12 +20,7 @@ fn ambiguous(field: &'static str) -> OutlineFault {
 /// The member `n` of a body that holds nothing else.
 fn with_value<T>(json: &str, look: impl FnOnce(Value<'_>) -> T) -> T {
     let body = format!("{{\"n\":{json}}}");
-    look(
-        Outline::read(body.as_bytes())
-            .unwrap()
-            .field(Field::N)
-            .unwrap(),
-    )
+    look(Outline::read(body.as_bytes()).unwrap().field(Field::N).unwrap())
 }
 
 #[test]
@@ -42,37 +32,17 @@ fn each_member_is_found_at_its_place() {
     let found = [
         (outline.field(Field::Model), Kind::String, r#""m""#),
         (outline.field(Field::Stream), Kind::Bool, "true"),
-        (
-            outline.field(Field::Messages),
-            Kind::Array,
-            r#"[{"role":"user"}]"#,
-        ),
+        (outline.field(Field::Messages), Kind::Array, r#"[{"role":"user"}]"#),
         (
             outline.field(Field::StreamOptions),
             Kind::Object,
             r#"{ "include_usage" : false , "x":1 }"#,
         ),
-        (
-            outline.field(Field::Options),
-            Kind::Object,
-            r#"{"num_ctx":8192,"num_predict":-1}"#,
-        ),
+        (outline.field(Field::Options), Kind::Object, r#"{"num_ctx":8192,"num_predict":-1}"#),
         (outline.field(Field::MaxTokens), Kind::Null, "null"),
-        (
-            outline.stream_option(StreamOption::IncludeUsage),
-            Kind::Bool,
-            "false",
-        ),
-        (
-            outline.option_field(OptionField::NumCtx),
-            Kind::Number,
-            "8192",
-        ),
-        (
-            outline.option_field(OptionField::NumPredict),
-            Kind::Number,
-            "-1",
-        ),
+        (outline.stream_option(StreamOption::IncludeUsage), Kind::Bool, "false"),
+        (outline.option_field(OptionField::NumCtx), Kind::Number, "8192"),
+        (outline.option_field(OptionField::NumPredict), Kind::Number, "-1"),
     ];
     for (value, kind, raw) in found {
         let value = value.unwrap();
@@ -97,11 +67,7 @@ fn a_member_can_be_put_in_behind_the_brace() {
         let spliced = format!("{before}\"n\":1{comma}{behind}");
         assert_eq!(spliced, expected);
         assert_eq!(
-            Outline::read(spliced.as_bytes())
-                .unwrap()
-                .field(Field::N)
-                .unwrap()
-                .as_u64(),
+            Outline::read(spliced.as_bytes()).unwrap().field(Field::N).unwrap().as_u64(),
             Some(1)
         );
     }
@@ -115,10 +81,7 @@ fn fields_of_a_level_are_not_looked_for_on_another() {
     assert!(outline.field(Field::Model).is_none());
     assert!(outline.option_field(OptionField::NumCtx).is_none());
     assert!(outline.stream_option(StreamOption::IncludeUsage).is_none());
-    assert_eq!(
-        outline.field(Field::StreamOptions).unwrap().kind,
-        Kind::Array
-    );
+    assert_eq!(outline.field(Field::StreamOptions).unwrap().kind, Kind::Array);
 }
 
 #[test]
@@ -130,11 +93,7 @@ fn a_policy_field_that_stands_twice_is_refused() {
         if super::Member::is_policy(*field) {
             assert_eq!(read.unwrap_err(), ambiguous(name));
         } else {
-            assert_eq!(
-                read.unwrap().field(*field).unwrap().as_u64(),
-                Some(1),
-                "the last counts"
-            );
+            assert_eq!(read.unwrap().field(*field).unwrap().as_u64(), Some(1), "the last counts");
         }
     }
     assert_eq!(
@@ -168,14 +127,8 @@ fn a_policy_field_in_another_case_is_refused_even_alone() {
         (r#"{"\u004d\u004f\u0044\u0045\u004c":"m"}"#, "model"),
         (r#"{"Max_Completion_Tokens":1}"#, "max_completion_tokens"),
         (r#"{"options":{"Num_Predict":1}}"#, "options.num_predict"),
-        (
-            r#"{"options":{"num_\u0050redict":1}}"#,
-            "options.num_predict",
-        ),
-        (
-            r#"{"stream_options":{"include_uſage":true}}"#,
-            "stream_options.include_usage",
-        ),
+        (r#"{"options":{"num_\u0050redict":1}}"#, "options.num_predict"),
+        (r#"{"stream_options":{"include_uſage":true}}"#, "stream_options.include_usage"),
     ] {
         assert_eq!(fault(body), ambiguous(field), "{body}");
     }
@@ -192,10 +145,8 @@ fn escapes_in_a_key_are_resolved_before_it_is_compared() {
     ] {
         assert_eq!(fault(body), ambiguous("model"), "{body}");
     }
-    let longest: String = "max_completion_tokens"
-        .bytes()
-        .map(|byte| format!("\\u{byte:04x}"))
-        .collect();
+    let longest: String =
+        "max_completion_tokens".bytes().map(|byte| format!("\\u{byte:04x}")).collect();
     let body = format!("{{\"max_completion_tokens\":1,\"{longest}\":2}}");
     assert_eq!(fault(body), ambiguous("max_completion_tokens"));
 }
@@ -205,25 +156,15 @@ fn keys_that_only_look_alike_pass() {
     let body = "{\"models\":1,\"mode\":1,\"m\u{f6}del\":1,\" model\":1,\"model\\u0000\":1,\"max-tokens\":1,\
         \"Temperature\":1,\"temperature\":2,\"temperature\":3,\"\":1,\"\":2,\"TOOLS\":[],\"Tools\":[]}";
     let outline = Outline::read(body.as_bytes()).unwrap();
-    assert!(
-        Field::ALL
-            .iter()
-            .all(|field| outline.field(*field).is_none())
-    );
+    assert!(Field::ALL.iter().all(|field| outline.field(*field).is_none()));
 }
 
 #[test]
 fn values_read_as_what_they_are() {
     let text = |json: &str| with_value(json, |value| value.as_str().map(Cow::into_owned));
     assert_eq!(text(r#""plain""#).unwrap(), "plain");
-    assert_eq!(
-        text(r#""\"\\\/\b\f\n\r\t""#).unwrap(),
-        "\"\\/\u{8}\u{c}\n\r\t"
-    );
-    assert_eq!(
-        text(r#""gr\u00fc\u00DFe, Wörter""#).unwrap(),
-        "grüße, Wörter"
-    );
+    assert_eq!(text(r#""\"\\\/\b\f\n\r\t""#).unwrap(), "\"\\/\u{8}\u{c}\n\r\t");
+    assert_eq!(text(r#""gr\u00fc\u00DFe, Wörter""#).unwrap(), "grüße, Wörter");
     assert_eq!(text(r#""\ud83d\ude00!""#).unwrap(), "😀!");
     assert_eq!(text(r#""\ud83d""#).unwrap(), "\u{fffd}");
     assert_eq!(text(r#""\ude00\ud83d\n""#).unwrap(), "\u{fffd}\u{fffd}\n");
@@ -232,16 +173,7 @@ fn values_read_as_what_they_are() {
     assert_eq!(text("1"), None);
     let unsigned = |json: &str| with_value(json, |value| value.as_u64());
     assert_eq!(unsigned("18446744073709551615"), Some(u64::MAX));
-    for not in [
-        "18446744073709551616",
-        "-1",
-        "1.0",
-        "1e2",
-        "\"1\"",
-        "true",
-        "null",
-        "[1]",
-    ] {
+    for not in ["18446744073709551616", "-1", "1.0", "1e2", "\"1\"", "true", "null", "[1]"] {
         assert_eq!(unsigned(not), None, "{not}");
     }
     let signed = |json: &str| with_value(json, |value| value.as_i64());

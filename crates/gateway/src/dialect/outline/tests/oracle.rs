@@ -54,24 +54,16 @@ fn depth(json: &str) -> u32 {
 }
 
 fn means(key: &str, name: &str) -> bool {
-    key.replace('ſ', "s")
-        .replace('\u{212a}', "k")
-        .eq_ignore_ascii_case(name)
+    key.replace('ſ', "s").replace('\u{212a}', "k").eq_ignore_ascii_case(name)
 }
 
 /// Whether another server may read a member otherwise than we do.
 fn is_ambiguous<M: Member>(all: &[M], name: fn(M) -> &'static str, members: &Members<'_>) -> bool {
-    all.iter()
-        .filter(|member| member.is_policy())
-        .any(|member| {
-            let name = name(*member);
-            let alike: Vec<_> = members
-                .0
-                .iter()
-                .filter(|(key, _)| means(key, name))
-                .collect();
-            alike.len() > 1 || alike.iter().any(|(key, _)| key != name)
-        })
+    all.iter().filter(|member| member.is_policy()).any(|member| {
+        let name = name(*member);
+        let alike: Vec<_> = members.0.iter().filter(|(key, _)| means(key, name)).collect();
+        alike.len() > 1 || alike.iter().any(|(key, _)| key != name)
+    })
 }
 
 /// The members of an object inside the body; none where it is absent or no object.
@@ -92,12 +84,7 @@ fn place(body: &str, part: &str) -> std::ops::Range<usize> {
 }
 
 fn last<'a>(members: &Members<'a>, name: &str) -> Option<&'a str> {
-    members
-        .0
-        .iter()
-        .rev()
-        .find(|(key, _)| key == name)
-        .map(|(_, raw)| raw.get())
+    members.0.iter().rev().find(|(key, _)| key == name).map(|(_, raw)| raw.get())
 }
 
 /// Holds one body against the other parser.
@@ -127,29 +114,19 @@ fn compare(body: &[u8]) {
     });
     let Ok((members, options, stream_options)) = parsed else {
         // Only the grammar can be compared.
-        assert!(
-            matches!(read, Ok(_) | Err(OutlineFault::Ambiguous { .. })),
-            "{shown}"
-        );
+        assert!(matches!(read, Ok(_) | Err(OutlineFault::Ambiguous { .. })), "{shown}");
         return;
     };
     let ambiguous = is_ambiguous(Field::ALL, Field::name, &members)
         || is_ambiguous(OptionField::ALL, OptionField::name, &options)
         || is_ambiguous(StreamOption::ALL, StreamOption::name, &stream_options);
     if ambiguous {
-        assert!(
-            matches!(read, Err(OutlineFault::Ambiguous { .. })),
-            "{shown}"
-        );
+        assert!(matches!(read, Err(OutlineFault::Ambiguous { .. })), "{shown}");
         return;
     }
     let outline = read.unwrap_or_else(|fault| panic!("{fault}: {shown}"));
     let same = |ours: Option<super::Value<'_>>, theirs: Option<&str>| {
-        assert_eq!(
-            ours.map(|value| value.range),
-            theirs.map(|part| place(text, part)),
-            "{shown}"
-        );
+        assert_eq!(ours.map(|value| value.range), theirs.map(|part| place(text, part)), "{shown}");
     };
     for field in Field::ALL {
         same(outline.field(*field), last(&members, field.name()));
@@ -158,10 +135,7 @@ fn compare(body: &[u8]) {
         same(outline.option_field(*field), last(&options, field.name()));
     }
     for field in StreamOption::ALL {
-        same(
-            outline.stream_option(*field),
-            last(&stream_options, field.name()),
-        );
+        same(outline.stream_option(*field), last(&stream_options, field.name()));
     }
 }
 
@@ -229,9 +203,7 @@ fn value() -> impl Strategy<Value = String> {
         2 => number(),
         1 => prop::sample::select(vec!["true", "false", "null"]).prop_map(str::to_owned),
     ];
-    leaf.prop_recursive(4, 24, 5, |inner| {
-        prop_oneof![object(inner.clone()), array(inner)]
-    })
+    leaf.prop_recursive(4, 24, 5, |inner| prop_oneof![object(inner.clone()), array(inner)])
 }
 
 fn body() -> impl Strategy<Value = String> {
@@ -323,8 +295,5 @@ fn a_hundred_thousand_broken_bodies_end_in_an_answer() {
             Err(_) => refused += 1,
         }
     }
-    assert!(
-        passed > 1_000 && refused > 50_000,
-        "{passed} passed, {refused} were refused"
-    );
+    assert!(passed > 1_000 && refused > 50_000, "{passed} passed, {refused} were refused");
 }
