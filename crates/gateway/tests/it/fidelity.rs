@@ -18,9 +18,9 @@ const CONNECTIONS: u64 = 8;
 async fn put_through<C: Send + 'static>(
     stack: &TestStack,
     cases: u64,
-    make: impl Fn(u64) -> C + Copy + Send + 'static,
-    request_of: impl Fn(&C) -> (String, Vec<u8>) + Copy + Send + 'static,
-    check: impl Fn(C, Answer) + Copy + Send + 'static,
+    make: impl Fn(u64) -> C + Copy + Send + Sync + 'static,
+    request_of: impl Fn(&C) -> (String, Vec<u8>) + Copy + Send + Sync + 'static,
+    check: impl Fn(C, Answer) + Copy + Send + Sync + 'static,
 ) {
     let mut working = tokio::task::JoinSet::new();
     for first in 0..CONNECTIONS {
@@ -105,7 +105,7 @@ fn number(rng: &mut fastrand::Rng) -> String {
 }
 
 fn space(rng: &mut fastrand::Rng) -> &'static str {
-    *rng.choice(&["", "", "", " ", "\n", "\t", "\r\n  ", " \t \n"]).unwrap()
+    rng.choice(&["", "", "", " ", "\n", "\t", "\r\n  ", " \t \n"]).unwrap()
 }
 
 /// Any value, at most `depth` containers deep.

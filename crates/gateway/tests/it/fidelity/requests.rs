@@ -331,14 +331,16 @@ fn ambiguous(number: u64) -> Case {
         true => vec![member(rng, &wrong, "null")],
         false => {
             let right = spelled(rng, field);
-            vec![member(rng, &right, "null"), member(rng, &spelled(rng, field), "null")]
+            let again = spelled(rng, field);
+            vec![member(rng, &right, "null"), member(rng, &again, "null")]
         }
     };
     if outer.is_empty() {
         members.extend(extra);
     } else {
         let value = format!("{{{}}}", extra.join(","));
-        members.push(member(rng, &spelled(rng, outer), &value));
+        let outer = spelled(rng, outer);
+        members.push(member(rng, &outer, &value));
     }
     rng.shuffle(&mut members);
     let sent = format!("{{{}}}", members.join(","));

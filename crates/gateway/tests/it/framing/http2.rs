@@ -62,7 +62,7 @@ async fn methods(ground: &Ground, sender: &mut SendRequest<Body>) {
         *request.method_mut() = Method::from_bytes(method.as_bytes()).unwrap();
         expect(ground, sender, request, &[405], method).await;
     }
-    let mut request = Request::new(Full::from(CHAT));
+    let mut request = Request::new(Full::default());
     *request.method_mut() = Method::CONNECT;
     *request.uri_mut() = "localhost:443".parse().unwrap();
     expect(ground, sender, request, &[405], "CONNECT").await;

@@ -127,12 +127,11 @@ pub fn changed(route: &str) -> Vec<(String, &'static [u16])> {
 
 /// The one route that takes a part of the path as a name.
 fn model_ids(ground: &Ground) -> Vec<Trial> {
-    const IDS: [(&str, &[u16]); 24] = [
+    const IDS: [(&str, &[u16]); 23] = [
         ("demo", &[200]),
         ("d%65mo", &[200]),
         ("demo?x=1", &[200]),
         ("demo/", NOT_FOUND),
-        ("DEMO", NOT_FOUND),
         ("nothing", NOT_FOUND),
         ("org/model:7b", NOT_FOUND),
         ("org%2fmodel", NOT_FOUND),

@@ -134,7 +134,7 @@ impl Ground {
         let status = answer.as_ref().map_or(NO_ANSWER, |answer| answer.status);
         assert!(trial.allowed.contains(&status), "{what}: {status} instead of {:?}", trial.allowed);
         if let Some(answer) = &answer {
-            check_form(trial, answer);
+            self.check_form(trial, answer);
         }
         let open = goes_on(&mut connection, answer.as_ref(), what).await;
         match trial.closes {
@@ -144,6 +144,23 @@ impl Ground {
         }
         let asked = if trial.asks_model && status == 200 { CHAT.len() as u64 } else { 0 };
         assert_eq!(self.seen_bytes() - before, asked, "{what}: bytes at the model, after {status}");
+    }
+
+    /// What holds for all answers of ours. Those of the parser alone have no body.
+    fn check_form(&self, trial: &Trial, answer: &Answer) {
+        let what = &trial.what;
+        if answer.body.is_empty() {
+            return;
+        }
+        let id = answer.header("x-request-id").unwrap_or_else(|| panic!("{what}: no x-request-id"));
+        let id = uuid::Uuid::parse_str(id).unwrap_or_else(|_| panic!("{what}: {id} is no UUID"));
+        assert_eq!(id.get_version_num(), 7, "{what}");
+        if answer.status == 405 {
+            assert!(answer.header("allow").is_some(), "{what}: 405 without Allow");
+        }
+        let kind = answer.header("content-type").unwrap_or_default();
+        assert!(kind.starts_with("application/"), "{what}: {kind}");
+        assert!(!answer.text().contains(&self.stack.key), "{what}: the key is in the answer");
     }
 }
 
@@ -161,21 +178,4 @@ async fn goes_on(connection: &mut Connection, answer: Option<&Answer>, what: &st
         }
         Err(_) => panic!("{what}: the connection neither serves nor ends"),
     }
-}
-
-/// What holds for all answers of ours. Those of the parser alone have no body.
-fn check_form(trial: &Trial, answer: &Answer) {
-    let what = &trial.what;
-    if answer.body.is_empty() {
-        return;
-    }
-    let id = answer.header("x-request-id").unwrap_or_else(|| panic!("{what}: no x-request-id"));
-    let id = uuid::Uuid::parse_str(id).unwrap_or_else(|_| panic!("{what}: {id} is no UUID"));
-    assert_eq!(id.get_version_num(), 7, "{what}");
-    if answer.status == 405 {
-        assert!(answer.header("allow").is_some(), "{what}: 405 without Allow");
-    }
-    let kind = answer.header("content-type").unwrap_or_default();
-    assert!(kind.starts_with("application/"), "{what}: {kind}");
-    assert!(!answer.text().contains("sk-fg-"), "{what}: the key is in the answer");
 }
