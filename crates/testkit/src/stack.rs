@@ -19,6 +19,9 @@ pub const ADMIN_TOKEN: &str = "test-admin-token-0123456789abcdef0123";
 /// The guard's.
 pub const GUARD_TOKEN: &str = "test-guard-token-0123456789abcdef0123";
 
+/// The configuration file of a stack that has one, in its folder.
+const FILE: &str = "fluxgate.toml";
+
 /// What a stack is made of.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -28,6 +31,7 @@ pub struct Plan {
     /// Base URLs instead of the demo model's.
     upstreams: Option<Vec<String>>,
     database: Option<String>,
+    file: Option<String>,
 }
 
 impl Default for Plan {
@@ -38,6 +42,7 @@ impl Default for Plan {
             demo: DemoConfig { pace: Pace::NONE, ..DemoConfig::default() },
             upstreams: None,
             database: None,
+            file: None,
         }
     }
 }
@@ -79,6 +84,13 @@ impl Plan {
         self
     }
 
+    /// A configuration file: `fluxgate.toml` in the stack's folder, read again at each reload.
+    #[must_use]
+    pub fn file(mut self, text: &str) -> Self {
+        self.file = Some(text.to_owned());
+        self
+    }
+
     /// Starts it and makes a key.
     ///
     /// # Panics
@@ -100,6 +112,9 @@ impl Plan {
             .tempdir()
             .expect("the folder of temporary files can be written");
         let demo = Demo::start(self.demo.clone()).await;
+        if let Some(text) = &self.file {
+            std::fs::write(folder.path().join(FILE), text).expect("its own folder can be written");
+        }
         let sources = self.sources(folder.path(), demo.addr);
         let read = move || config::load(&sources, Program::Up).map(|loaded| loaded.config);
         let running = fluxgate_gateway::start(Setup {
@@ -149,7 +164,7 @@ impl Plan {
         ];
         Sources {
             // Never the file of the folder in which the tests run.
-            file: Some("/dev/null".into()),
+            file: Some(self.file.as_ref().map_or("/dev/null".into(), |_| folder.join(FILE))),
             env: env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
             flags: self.settings.clone(),
         }

@@ -156,11 +156,7 @@ static FINISH_FINDER: LazyLock<Finder<'static>> =
 /// Looks at one frame of a stream.
 pub fn inspect(frame: &[u8], withhold_usage: bool, shown: &mut Shown) -> Verdict {
     if CHOICES_FINDER.find(frame).is_none() {
-        if frame
-            .trim_ascii()
-            .strip_prefix(b"data:")
-            .is_some_and(|data| data.trim_ascii() == b"[DONE]")
-        {
+        if is_done(frame) {
             shown.ended = true;
         } else if value_after(frame, b"\"error\"").is_some_and(|value| !value.starts_with(b"null"))
         {
@@ -191,6 +187,15 @@ pub fn inspect(frame: &[u8], withhold_usage: bool, shown: &mut Shown) -> Verdict
         }
     }
     Verdict::Pass
+}
+
+/// Whether the frame's data is the mark that ends a stream; other fields and comments may stand
+/// around it (WHATWG HTML §9.2.6).
+fn is_done(frame: &[u8]) -> bool {
+    frame
+        .split(|byte| matches!(byte, b'\n' | b'\r'))
+        .filter_map(|line| line.strip_prefix(b"data:"))
+        .any(|data| data.trim_ascii() == b"[DONE]")
 }
 
 /// Bytes of text in one frame or document.

@@ -39,6 +39,9 @@ const LOCAL_RESETS_MAX: usize = 256;
 /// While requests are served no wait is limited here; the timer looks again after this long.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
+/// After an abort answers under way end at once; whoever has none by then is let go.
+const CUT_WITHIN: Duration = Duration::from_secs(1);
+
 /// What a request may know of the connection that it came on.
 #[derive(Debug)]
 pub struct ConnectionInfo {
@@ -142,6 +145,9 @@ where
                 return;
             }
             () = timer.as_mut() => {
+                if stage == Stage::Aborting {
+                    return debug!("connection closed: its answers didn't end with the drain");
+                }
                 // The deadline moves with each request; the timer follows only when it rings.
                 let now = Instant::now();
                 match deadline.at() {
@@ -156,6 +162,7 @@ where
                     connection.as_mut().graceful_shutdown();
                 } else {
                     stage = Stage::Aborting;
+                    timer.as_mut().reset(Instant::now() + CUT_WITHIN);
                 }
             }
         }

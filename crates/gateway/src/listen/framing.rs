@@ -29,6 +29,10 @@ pub fn check<B>(request: &Request<B>) -> Result<Framing, (Reason, &'static str)>
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
         return Err((Reason::MethodNotAllowed, "CONNECT and TRACE aren't served."));
     }
+    // RFC 9112 §3.2: a path, or the asterisk of OPTIONS.
+    if !request.uri().path().starts_with('/') && request.uri().path() != "*" {
+        return bad("The request's target isn't a path.");
+    }
     let mut hosts = request.headers().get_all(HOST).iter();
     let host = hosts.next();
     if hosts.next().is_some() {

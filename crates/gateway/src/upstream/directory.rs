@@ -104,6 +104,10 @@ impl Upstreams {
             };
             entries.push(entry);
         }
+        if entries.iter().any(|entry| entry.listing.is_none()) {
+            // A newcomer may have what was asked for a moment ago.
+            state.last_reading = None;
+        }
         state.entries = entries;
         self.publish(&state);
         Ok(())

@@ -9,6 +9,7 @@ mod forged_key;
 mod framing;
 mod keys;
 mod keys_api;
+mod lifecycle;
 mod listener;
 mod scripted_upstream;
 mod secure;

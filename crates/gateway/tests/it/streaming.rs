@@ -21,7 +21,8 @@ fn chat(model: &str) -> String {
 }
 
 fn sse_head() -> Vec<u8> {
-    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n".to_vec()
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+        .to_vec()
 }
 
 fn chunk(text: &str) -> Vec<u8> {
@@ -116,7 +117,8 @@ async fn a_thousand_slow_readers_stay_within_their_share_of_memory() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_leaves_ends_the_work_upstream() {
-    let stack = Plan::default().models(&["demo!pace=20000,tokens=1000", "demo!stall-head"]).start().await;
+    let stack =
+        Plan::default().models(&["demo!pace=20000,tokens=1000", "demo!stall-head"]).start().await;
     let stats = Arc::clone(&stack.demo.stats);
 
     let mut client = Connection::open(stack.clear).await;
@@ -188,10 +190,12 @@ async fn an_upstream_that_never_begins_is_a_504() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_usage_of_a_stream_is_read_whether_or_not_the_client_sees_it() {
     let stack = TestStack::start().await;
-    let asked = chat("demo").replace("\"stream\":true", "\"stream\":true,\"stream_options\":{\"include_usage\":true}");
+    let asked = chat("demo")
+        .replace("\"stream\":true", "\"stream\":true,\"stream_options\":{\"include_usage\":true}");
     let seen = stack.post(CHAT, &asked).await.text();
     let usage = seen.lines().find(|line| line.contains(r#""choices":[]"#)).unwrap();
-    let usage: serde_json::Value = serde_json::from_str(usage.trim_start_matches("data: ")).unwrap();
+    let usage: serde_json::Value =
+        serde_json::from_str(usage.trim_start_matches("data: ")).unwrap();
     let hidden = stack.post(CHAT, &chat("demo")).await.text();
     assert!(!hidden.contains(r#""choices":[]"#));
     for (kind, field) in [("prompt", "prompt_tokens"), ("completion", "completion_tokens")] {
@@ -225,7 +229,8 @@ async fn a_stream_under_way_ends_before_the_gateway_does() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_over_the_drain_limit_ends_with_an_error() {
-    let plan = Plan::default().models(&["demo!pace=20000,tokens=100000"]).set("listen.drain_s", "1");
+    let plan =
+        Plan::default().models(&["demo!pace=20000,tokens=100000"]).set("listen.drain_s", "1");
     let mut stack = plan.start().await;
     let mut client = Connection::open(stack.clear).await;
     client.send(&stack.posting(CHAT, &chat("demo!pace=20000,tokens=100000"))).await;

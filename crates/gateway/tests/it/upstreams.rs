@@ -1,7 +1,7 @@
 //! Model servers that fail, and what of a request they get to see.
 
-use fluxgate_testkit::{Demo, Plan, TestStack, wire};
 use fluxgate_demo::{DemoConfig, Pace};
+use fluxgate_testkit::{Demo, Plan, TestStack, wire};
 
 use crate::scripted_upstream::{MODEL, ScriptedUpstream, Speaks, Step};
 
@@ -12,7 +12,8 @@ fn chat(model: &str) -> String {
 }
 
 fn answer(status: &str, headers: &str, body: &str) -> Vec<Step> {
-    let head = format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n{body}", body.len());
+    let head =
+        format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n{body}", body.len());
     vec![Step::Send(head.into_bytes())]
 }
 
@@ -39,8 +40,11 @@ async fn a_failure_of_the_model_server_is_told_in_our_own_words() {
         ("307 Temporary Redirect", 502, "upstream_redirect"),
     ] {
         let body = r#"{"error":{"message":"an inner matter"}}"#;
-        let upstream =
-            ScriptedUpstream::always(Speaks::OpenAi, answer(status, "location: /elsewhere\r\n", body)).await;
+        let upstream = ScriptedUpstream::always(
+            Speaks::OpenAi,
+            answer(status, "location: /elsewhere\r\n", body),
+        )
+        .await;
         let stack = in_front_of(&upstream).await;
         let answer = stack.post(CHAT, &chat(MODEL)).await;
         assert_eq!(answer.status, expected, "{status}");
@@ -53,7 +57,11 @@ async fn a_failure_of_the_model_server_is_told_in_our_own_words() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rate_limit_and_broken_json_pass_as_they_are() {
     let body = r#"{"error":{"message":"slow down"}}"#;
-    let steps = answer("429 Too Many Requests", "retry-after: 9\r\ncontent-type: application/json\r\n", body);
+    let steps = answer(
+        "429 Too Many Requests",
+        "retry-after: 9\r\ncontent-type: application/json\r\n",
+        body,
+    );
     let upstream = ScriptedUpstream::always(Speaks::OpenAi, steps).await;
     let stack = in_front_of(&upstream).await;
     let passed = stack.post(CHAT, &chat(MODEL)).await;
@@ -91,7 +99,8 @@ async fn credentials_and_inner_headers_pass_in_neither_direction() {
         ("accept-encoding", "gzip, br"),
         ("content-type", "application/json"),
     ];
-    let request = wire::request("POST", &format!("{CHAT}?api-version=1"), &sent, chat(MODEL).as_bytes());
+    let request =
+        wire::request("POST", &format!("{CHAT}?api-version=1"), &sent, chat(MODEL).as_bytes());
     let answer = wire::ask(stack.clear, &request).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
 
@@ -103,7 +112,13 @@ async fn credentials_and_inner_headers_pass_in_neither_direction() {
     assert_eq!(seen.header("openai-organization"), Some("ours"));
     assert_eq!(seen.header("x-request-id"), answer.header("x-request-id"));
     for stays in [
-        "x-api-key", "cookie", "proxy-authorization", "x-hop", "origin", "sec-fetch-site", "x-forwarded-for",
+        "x-api-key",
+        "cookie",
+        "proxy-authorization",
+        "x-hop",
+        "origin",
+        "sec-fetch-site",
+        "x-forwarded-for",
         "x-fluxgate-upstream",
     ] {
         assert_eq!(seen.header(stays), None, "{stays} went up");

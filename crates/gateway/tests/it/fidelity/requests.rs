@@ -194,7 +194,7 @@ fn stream_options(rng: &mut fastrand::Rng, shape: u8, spliced: bool) -> Option<M
 fn unknown(rng: &mut fastrand::Rng) -> Vec<Member> {
     let mut members = Vec::new();
     for _ in 0..rng.usize(0..6) {
-        let name = format!("\"x_{}", string(rng).trim_start_matches('"'));
+        let name = format!("\"x_{}", string(rng).strip_prefix('"').unwrap());
         let depth = if rng.u8(0..10) == 0 { 12 } else { 3 };
         let copies = if rng.u8(0..4) == 0 { 2 } else { 1 };
         for _ in 0..copies {

@@ -196,10 +196,10 @@ fn other_forms(ground: &Ground) -> Vec<Trial> {
     }
     add(&format!("http://other@test{route}"), &[400], Must);
     // No form of a request target at all.
-    for target in ["v1/chat/completions", "http:///v1/chat/completions", "http://", "://test/"] {
+    for target in ["v1/chat/completions", "http:///v1/chat/completions", "http://"] {
         add(target, &[400], Must);
     }
-    for target in ["*", "test:80", "test", "?", "?x", "http://test", "http://test?x"] {
+    for target in ["*", "://test/", "test:80", "test", "?", "?x", "http://test", "http://test?x"] {
         add(target, &[400, 404, 405], May);
     }
     // What the parser alone refuses.
