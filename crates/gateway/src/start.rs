@@ -153,7 +153,7 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
     }
     // Nobody waits long for a model server that is away; it is found when it comes.
     let _ = tokio::time::timeout(FIRST_LISTING_WITHIN, app.upstreams.read_on_demand()).await;
-    tasks.spawn(Arc::clone(&app.upstreams).run(Arc::clone(&app.recorder), end.clone()));
+    tasks.spawn(Arc::clone(&app.upstreams).run(end.clone()));
     for bound in bound {
         let (workers, count) = (Arc::clone(&app.workers), Arc::clone(&app.connections));
         tasks.spawn(bound.accept(workers, count, stop.drain.clone()));

@@ -39,8 +39,17 @@ pub async fn readyz(State(app): State<SharedApp>) -> impl IntoResponse {
 /// Everything that Prometheus collects.
 pub async fn metrics(State(app): State<SharedApp>) -> Response {
     app.recorder.settle(&mut LineBudget::new());
-    #[allow(clippy::cast_precision_loss)] // A gauge is a float; there are never 2^53 connections.
-    app.recorder.metrics.connections.set(app.connections.open() as f64);
+    let (metrics, known, now) = (&app.recorder.metrics, app.upstreams.look(), Instant::now());
+    let under_way: u32 = known.upstreams.iter().map(|one| one.in_flight()).sum();
+    for upstream in &known.upstreams {
+        metrics.upstream_up(&upstream.settings.name, upstream.is_up(now));
+    }
+    metrics.requests_in_flight.set(f64::from(under_way));
+    #[allow(clippy::cast_precision_loss)] // Gauges are floats; neither ever reaches 2^53.
+    {
+        metrics.connections.set(app.connections.open() as f64);
+        metrics.bodies_in_flight_bytes.set(app.bodies.held() as f64);
+    }
     ([(CONTENT_TYPE, PROMETHEUS)], app.recorder.metrics.render()).into_response()
 }
 

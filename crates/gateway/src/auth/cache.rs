@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fluxgate_core::KeyId;
+use fluxgate_core::subject::AddressPrefix;
 use tokio::time::Instant;
 
-use super::directory::{Found, KeyDirectory, Principal};
+use super::directory::{Found, KeyDirectory, Occasion, Principal};
 
 /// After this a key's facts are read anew, in the background.
 const FRESH: Duration = Duration::from_secs(60);
@@ -46,11 +47,12 @@ impl KeyCache {
         Self(Rc::new(Inner { directory, entries: RefCell::default(), forgotten: Cell::new(0) }))
     }
 
-    /// What is known of a key; asks the store where nothing usable is known here.
-    pub async fn find(&self, key: KeyId) -> Found {
+    /// What is known of a key that somebody at `address` presents; asks the store where nothing
+    /// usable is known here.
+    pub async fn find(&self, key: KeyId, address: AddressPrefix) -> Found {
         match self.0.known(key, Instant::now()) {
             Some(found) => found,
-            None => self.0.read(key).await,
+            None => self.0.read(key, Occasion::PresentedFrom(address)).await,
         }
     }
 
@@ -79,16 +81,18 @@ impl Inner {
                 if age >= FRESH && !entry.refreshing {
                     entry.refreshing = true;
                     let inner = Rc::clone(self);
-                    tokio::task::spawn_local(async move { inner.read(key).await });
+                    tokio::task::spawn_local(
+                        async move { inner.read(key, Occasion::Refresh).await },
+                    );
                 }
                 Some(Found::Known(Arc::clone(principal)))
             }
         }
     }
 
-    async fn read(&self, key: KeyId) -> Found {
+    async fn read(&self, key: KeyId, occasion: Occasion) -> Found {
         let forgotten = self.forgotten.get();
-        let found = self.directory.look_up(key).await;
+        let found = self.directory.look_up(key, occasion).await;
         if forgotten != self.forgotten.get() {
             return found;
         }

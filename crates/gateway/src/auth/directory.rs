@@ -3,21 +3,18 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
+use fluxgate_core::subject::AddressPrefix;
 use fluxgate_core::{KeyId, UserId};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::api_key::SecretHash;
+use super::guesses::GuessBudget;
 use crate::store::{KeyRecord, Store};
-
-/// Look-ups of keys that turned out not to exist: this many at once, then this many a second. A
-/// stranger who guesses ids can't make a database trip of each guess.
-const UNKNOWN_BURST: f64 = 100.0;
-const UNKNOWN_PER_S: f64 = 20.0;
 
 /// What a request needs to know of its key.
 #[derive(Debug)]
@@ -63,35 +60,39 @@ struct State {
     flights: HashMap<(KeyId, u64), Vec<oneshot::Sender<Found>>>,
     /// Counts what was forgotten: a look-up that began before a change isn't joined after it.
     epoch: u64,
-    unknown_left: f64,
-    refilled: Instant,
+    guesses: GuessBudget,
+}
+
+/// Why a key is looked up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Occasion {
+    /// Somebody there presents it. It may be a guess.
+    PresentedFrom(AddressPrefix),
+    /// It is known, and its facts have grown old.
+    Refresh,
 }
 
 impl KeyDirectory {
     #[must_use]
     pub fn new(store: Store, control: Handle) -> Arc<Self> {
-        let state = State {
-            flights: HashMap::new(),
-            epoch: 0,
-            unknown_left: UNKNOWN_BURST,
-            refilled: Instant::now(),
-        };
+        let state =
+            State { flights: HashMap::new(), epoch: 0, guesses: GuessBudget::new(Instant::now()) };
         Arc::new(Self { store, control, state: Mutex::new(state) })
     }
 
     /// Looks a key up in the store. Callers that ask for the same key at the same time share one
     /// look-up.
-    pub async fn look_up(self: &Arc<Self>, key: KeyId) -> Found {
+    pub async fn look_up(self: &Arc<Self>, key: KeyId, occasion: Occasion) -> Found {
         let (sender, answer) = oneshot::channel();
         {
             let mut state = self.state();
             let flight = (key, state.epoch);
             if let Some(waiting) = state.flights.get_mut(&flight) {
                 waiting.push(sender);
-            } else if state.has_budget(Instant::now()) {
+            } else if state.has_room(occasion) {
                 state.flights.insert(flight, vec![sender]);
                 let directory = Arc::clone(self);
-                self.control.spawn(async move { directory.fly(flight).await });
+                self.control.spawn(async move { directory.fly(flight, occasion).await });
             } else {
                 return Found::CantTell;
             }
@@ -104,7 +105,7 @@ impl KeyDirectory {
         self.state().epoch += 1;
     }
 
-    async fn fly(&self, flight: (KeyId, u64)) {
+    async fn fly(&self, flight: (KeyId, u64), occasion: Occasion) {
         let (key, _) = flight;
         let found = match self.store.find_key(&key).await {
             Ok(Some(record)) => Found::Known(Arc::new(record.into())),
@@ -115,8 +116,8 @@ impl KeyDirectory {
             }
         };
         let mut state = self.state();
-        if matches!(found, Found::Unknown) {
-            state.unknown_left -= 1.0;
+        if let (Found::Unknown, Occasion::PresentedFrom(address)) = (&found, occasion) {
+            state.guesses.spend(address, Instant::now());
         }
         let waiting = state.flights.remove(&flight).unwrap_or_default();
         drop(state);
@@ -132,11 +133,10 @@ impl KeyDirectory {
 }
 
 impl State {
-    fn has_budget(&mut self, now: Instant) -> bool {
-        let since: Duration = now.duration_since(self.refilled);
-        self.refilled = now;
-        self.unknown_left =
-            (self.unknown_left + since.as_secs_f64() * UNKNOWN_PER_S).min(UNKNOWN_BURST);
-        self.unknown_left >= 1.0
+    fn has_room(&mut self, occasion: Occasion) -> bool {
+        match occasion {
+            Occasion::PresentedFrom(address) => self.guesses.has_room(address, Instant::now()),
+            Occasion::Refresh => true,
+        }
     }
 }

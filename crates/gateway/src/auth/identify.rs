@@ -1,4 +1,4 @@
-//! Identify: whose request it is, from its headers alone.
+//! Identify: whose request it is, from its headers. The address only bounds guesses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use super::api_key::PresentedKey;
 use super::cache::KeyCache;
 use super::directory::{Found, Principal};
 use crate::dialect::Refusal;
+use crate::listen::ClientAddr;
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// Until the store may be back.
@@ -21,10 +22,14 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// 401 for a credential that is missing or wrong, 503 where we can't tell.
-pub async fn caller(keys: &KeyCache, headers: &HeaderMap) -> Result<Arc<Principal>, Refusal> {
+pub async fn caller(
+    keys: &KeyCache,
+    client: ClientAddr,
+    headers: &HeaderMap,
+) -> Result<Arc<Principal>, Refusal> {
     let text = credential(headers)?;
     let presented = PresentedKey::parse(text).ok_or_else(invalid)?;
-    let principal = match keys.find(presented.id).await {
+    let principal = match keys.find(presented.id, client.0.ip().into()).await {
         Found::Known(principal) => principal,
         Found::Unknown => return Err(invalid()),
         Found::CantTell => {

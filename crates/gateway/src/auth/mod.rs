@@ -4,5 +4,6 @@
 pub mod api_key;
 pub mod cache;
 pub mod directory;
+mod guesses;
 pub mod identify;
 pub mod password;

@@ -42,7 +42,15 @@ pub async fn handle(
     mut exchange: Box<Exchange>,
 ) -> Response<OutBody> {
     exchange.to(endpoint);
-    match serve(worker, endpoint, request, &mut exchange).await {
+    let served = tokio::select! {
+        biased;
+        served = serve(worker, endpoint, request, &mut exchange) => served,
+        () = worker.stop.abort.cancelled() => {
+            let text = "The gateway is shutting down.";
+            Err(Refusal::new(Reason::ShuttingDown, text).retry_after(send::RETRY_AFTER))
+        }
+    };
+    match served {
         Ok(Served::Here(response)) => exchange.answered_locally(response.status(), response),
         Ok(Served::Upstream(answer, ask)) => relay(worker, endpoint, *answer, &ask, exchange),
         Err(refusal) => middleware::refuse(endpoint.dialect(), &refusal, exchange),
@@ -64,7 +72,7 @@ async fn serve(
     exchange: &mut Exchange,
 ) -> Result<Served, Refusal> {
     // Identify.
-    let principal = identify::caller(&worker.keys, request.headers()).await?;
+    let principal = identify::caller(&worker.keys, exchange.client, request.headers()).await?;
     exchange.of_key(principal.key, principal.owner);
 
     if let Some(listing) = listing::Listing::of(endpoint) {

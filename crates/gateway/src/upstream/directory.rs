@@ -16,8 +16,6 @@ use tracing::{info, warn};
 
 use super::catalog::{Listing, Snapshot};
 use super::{UnusableUpstream, Upstream, UpstreamSettings, discovery};
-use crate::metrics::Metrics;
-use crate::record::Recorder;
 
 /// How often a listing is read.
 const READ_EVERY: Duration = Duration::from_secs(30);
@@ -114,11 +112,11 @@ impl Upstreams {
     }
 
     /// Reads the listings where they are due, until `stop`.
-    pub async fn run(self: Arc<Self>, recorder: Arc<Recorder>, stop: CancellationToken) {
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut tick = tokio::time::interval(TICK);
         loop {
             tokio::select! {
-                _ = tick.tick() => self.read_due(&recorder.metrics).await,
+                _ = tick.tick() => self.read_due().await,
                 () = stop.cancelled() => return,
             }
         }
@@ -148,7 +146,7 @@ impl Upstreams {
         let _ = done.await;
     }
 
-    async fn read_due(self: &Arc<Self>, metrics: &Metrics) {
+    async fn read_due(self: &Arc<Self>) {
         {
             let mut state = self.state();
             let now = Instant::now();
@@ -158,9 +156,6 @@ impl Upstreams {
             state.reading = true;
         }
         self.read().await;
-        for upstream in &self.snapshot().upstreams {
-            metrics.upstream_up(&upstream.settings.name, upstream.is_up(std::time::Instant::now()));
-        }
     }
 
     /// Reads what is due, all upstreams at the same time, each published as it answers.

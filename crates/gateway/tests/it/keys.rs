@@ -2,6 +2,7 @@
 //! somebody guesses.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use chrono::{SubsecRound, Utc};
@@ -11,6 +12,8 @@ use fluxgate_testkit::wire::{self, Answer};
 use fluxgate_testkit::{Plan, TestStack};
 use futures_util::future::join_all;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
 
 use crate::forged_key::forged_key;
 
@@ -128,6 +131,42 @@ async fn first_uses_at_the_same_time_share_one_look_up() {
     let together = together.elapsed();
     assert!(answers.iter().all(|answer| answer.status == 200));
     assert!(together < 3 * alone + Duration::from_millis(500), "{together:?}, one alone {alone:?}");
+}
+
+/// Guesses from an address of their own, one after the other, until it is dropped.
+async fn guess_forever(to: SocketAddr, first: u32) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 9], 0).into()).unwrap();
+    let mut stream = socket.connect(to).await.unwrap();
+    let mut answer = [0; 4_096];
+    for number in first.. {
+        let authorization = format!("Bearer {}", forged_key(number));
+        let guess = wire::request("GET", "/v1/models", &[("authorization", &authorization)], b"");
+        stream.write_all(&guess).await.unwrap();
+        // Answers are small: each comes in one piece.
+        assert!(stream.read(&mut answer).await.unwrap() > 0);
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_who_guesses_keeps_nobody_elses_new_key_out() {
+    let stack = TestStack::start().await;
+    let guessing: Vec<_> = (0..4)
+        .map(|part| tokio::spawn(guess_forever(stack.clear, 1_000_000 * (part + 1))))
+        .collect();
+    let refused = r#"reason="key_check_unavailable""#;
+    soon(Duration::from_secs(5), "the guesser's budget is spent", async || {
+        stack.metric("fluxgate_refusals_total", &[refused]).await > 100.0
+    })
+    .await;
+    for _ in 0..20 {
+        let key = stack.create_key("new").await;
+        assert_eq!(chat(&stack, &key).await.status, 200);
+    }
+    for one in guessing {
+        assert!(!one.is_finished(), "it guesses all the time");
+        one.abort();
+    }
 }
 
 #[tokio::test]

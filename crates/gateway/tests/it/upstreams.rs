@@ -190,3 +190,24 @@ async fn a_model_that_appears_is_found_when_it_is_asked_for() {
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
     assert_eq!(stack.post(CHAT, &chat("newcomer")).await.status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_hangs_up_before_its_answer_is_a_502() {
+    let upstream = ScriptedUpstream::always(Speaks::OpenAi, vec![Step::Close]).await;
+    let stack = in_front_of(&upstream).await;
+    let answer = stack.post(CHAT, &chat(MODEL)).await;
+    assert_eq!(answer.status, 502);
+    assert_eq!(answer.json()["error"]["code"], "upstream_broken");
+    assert_eq!(upstream.seen().len(), 1, "what may have been read is never sent again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_is_kept_for_the_next_request() {
+    let upstream = ScriptedUpstream::always(Speaks::OpenAi, answer("200 OK", "", WHOLE)).await;
+    let stack = in_front_of(&upstream).await;
+    for _ in 0..3 {
+        assert_eq!(stack.post(CHAT, &chat(MODEL)).await.status, 200);
+    }
+    let connections: Vec<u64> = upstream.seen().iter().map(|seen| seen.connection).collect();
+    assert_eq!(connections, [connections[0]; 3]);
+}

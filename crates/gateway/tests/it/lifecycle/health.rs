@@ -104,7 +104,6 @@ async fn metrics_are_prometheus_text_and_hold_nothing_that_a_client_wrote() {
         "fluxgate_tokens_total",
         "fluxgate_request_duration_seconds_bucket",
         "fluxgate_upstream_head_seconds_bucket",
-        "fluxgate_upstream_up",
         "fluxgate_connections",
         "fluxgate_bodies_in_flight_bytes",
         "fluxgate_requests_in_flight",
