@@ -11,5 +11,6 @@ mod terminal;
 mod administering;
 mod configuring;
 mod ending;
+mod readiness;
 mod refusing_to_start;
 mod starting;
