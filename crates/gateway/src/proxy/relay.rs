@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use fluxgate_core::usage::UsageSource;
 use fluxgate_core::{Reason, Usage};
 use http::StatusCode;
@@ -32,12 +32,6 @@ use crate::worker::Worker;
 /// A comment (WHATWG HTML §9.2) that keeps proxies and clients from giving a silent stream up.
 const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(15);
-/// Small frames that have arrived together go on together: one chunk and one write instead of as
-/// many as there are frames. The most that is put together, and how often the upstream's connection
-/// is given a turn to bring more; a turn takes about a microsecond, and the first one that brings
-/// nothing is the last.
-const TOGETHER_BYTES_MAX: usize = 16 * 1024;
-const TURNS_MAX: u32 = 64;
 
 /// Where the answer comes from. Dropped, the upstream's connection is closed.
 pub struct Source {
@@ -63,10 +57,6 @@ pub struct Relay {
     /// `None` once it is settled.
     exchange: Option<Box<Exchange>>,
     wait: Wait,
-    /// Turns given to the upstream's connection since the last piece passed.
-    turns: u32,
-    /// Bytes in `ready` when the last turn was given.
-    gathered: usize,
 }
 
 /// What is waited for while the upstream is silent. The timer and the watch on our own end cost an
@@ -103,8 +93,6 @@ impl Relay {
             unread_bytes: 0,
             exchange: Some(exchange),
             wait: Wait::default(),
-            turns: 0,
-            gathered: 0,
         };
         // Nobody asks for the body of an answer that has none.
         if relay.source.as_ref().is_some_and(|source| source.incoming.is_end_stream()) {
@@ -116,11 +104,13 @@ impl Relay {
     /// The next piece.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, CutShort>>> {
         loop {
-            let gathered: usize = self.ready.iter().map(Bytes::len).sum();
-            let Some(source) = &mut self.source else { return Poll::Ready(self.last_piece()) };
-            if gathered >= TOGETHER_BYTES_MAX {
-                return Poll::Ready(self.piece().map(Ok));
+            if let Some(piece) = self.ready.pop_front() {
+                return Poll::Ready(Some(Ok(piece)));
             }
+            let Some(source) = &mut self.source else {
+                let error = std::mem::take(&mut self.broken).then_some(Err(CutShort::Upstream));
+                return Poll::Ready(error);
+            };
             match Pin::new(&mut source.incoming).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     self.wait.since = None;
@@ -130,49 +120,12 @@ impl Relay {
                 }
                 Poll::Ready(Some(Err(_))) => self.cut(Reason::UpstreamDied),
                 Poll::Ready(None) => self.finish(),
-                Poll::Pending if gathered > 0 => {
-                    if gathered == self.gathered || self.turns >= TURNS_MAX {
-                        return Poll::Ready(self.piece().map(Ok));
-                    }
-                    self.gathered = gathered;
-                    self.turns += 1;
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
                 Poll::Pending => match ready!(self.poll_wait(cx)) {
                     Waited::Silent => self.ready.push_back(Bytes::from_static(KEEP_ALIVE)),
                     Waited::Over(reason) => self.cut(reason),
                 },
             }
         }
-    }
-
-    /// What is ready once the upstream's answer is over: its rest, then the end.
-    fn last_piece(&mut self) -> Option<Result<Bytes, CutShort>> {
-        match self.piece() {
-            Some(piece) => Some(Ok(piece)),
-            None => std::mem::take(&mut self.broken).then_some(Err(CutShort::Upstream)),
-        }
-    }
-
-    /// Takes what is ready, small pieces as one.
-    fn piece(&mut self) -> Option<Bytes> {
-        (self.turns, self.gathered) = (0, 0);
-        let first = self.ready.pop_front()?;
-        if self.ready.is_empty() || first.len() >= TOGETHER_BYTES_MAX {
-            return Some(first);
-        }
-        let mut together = BytesMut::with_capacity(
-            TOGETHER_BYTES_MAX.min(self.ready.iter().map(Bytes::len).sum::<usize>() + first.len()),
-        );
-        together.extend_from_slice(&first);
-        while let Some(next) = self.ready.front()
-            && together.len() + next.len() <= TOGETHER_BYTES_MAX
-        {
-            together.extend_from_slice(next);
-            self.ready.pop_front();
-        }
-        Some(together.freeze())
     }
 
     /// Whether nothing more comes.
