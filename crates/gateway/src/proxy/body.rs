@@ -1,17 +1,12 @@
 //! Bodies of requests: collected up to a limit, held within a bound, sent on in pieces.
 
-use std::collections::VecDeque;
-use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use fluxgate_core::Reason;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
-use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::timeout;
@@ -134,51 +129,19 @@ fn too_large(limits: &Limits) -> Refusal {
     Refusal::new(Reason::BodyTooLarge, text)
 }
 
-/// A body on its way up: the client's bytes, with ours spliced in.
-#[derive(Debug)]
-pub struct UpBody {
-    pieces: VecDeque<Bytes>,
-    left: u64,
-}
-
-impl UpBody {
-    /// Puts the edits into the body without copying what stays.
-    #[must_use]
-    pub fn new(body: &Bytes, edits: &[Edit]) -> Self {
-        let mut pieces = VecDeque::with_capacity(2 * edits.len() + 1);
-        let mut from = 0;
-        let mut sorted: Vec<&Edit> = edits.iter().collect();
-        sorted.sort_by_key(|edit| edit.at);
-        for edit in sorted {
-            pieces.push_back(body.slice(from..edit.at.max(from)));
-            pieces.push_back(Bytes::from_static(edit.with));
-            from = edit.until.max(from);
-        }
-        pieces.push_back(body.slice(from.min(body.len())..));
-        pieces.retain(|piece| !piece.is_empty());
-        let left = pieces.iter().map(|piece| piece.remaining() as u64).sum();
-        Self { pieces, left }
+/// A body on its way up: the client's bytes with ours spliced in, and no copy of what stays.
+#[must_use]
+pub fn splice(body: &Bytes, edits: &[Edit]) -> Vec<Bytes> {
+    let mut pieces = Vec::with_capacity(2 * edits.len() + 1);
+    let mut from = 0;
+    let mut sorted: Vec<&Edit> = edits.iter().collect();
+    sorted.sort_by_key(|edit| edit.at);
+    for edit in sorted {
+        pieces.push(body.slice(from..edit.at.max(from)));
+        pieces.push(Bytes::from_static(edit.with));
+        from = edit.until.max(from);
     }
-}
-
-impl http_body::Body for UpBody {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let Some(piece) = self.pieces.pop_front() else { return Poll::Ready(None) };
-        self.left -= piece.len() as u64;
-        Poll::Ready(Some(Ok(Frame::data(piece))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.pieces.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
-    }
+    pieces.push(body.slice(from.min(body.len())..));
+    pieces.retain(|piece| !piece.is_empty());
+    pieces
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderName,
-    HeaderValue,
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
 };
 
 use crate::middleware::REQUEST_ID;
 use crate::upstream::Upstream;
+use crate::upstream::http1::RequestHead;
 
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -33,7 +33,7 @@ fn stays_here(name: &str) -> bool {
 }
 
 /// Whether a model server's header comes back.
-fn comes_back(name: &str) -> bool {
+pub fn comes_back(name: &str) -> bool {
     match name {
         "content-type" | "content-encoding" | "cache-control" => true,
         "retry-after" | "retry-after-ms" | "openai-processing-ms" | "openai-version" => true,
@@ -43,33 +43,26 @@ fn comes_back(name: &str) -> bool {
     }
 }
 
-/// The headers of a request to an upstream.
-pub fn upwards(client: &HeaderMap, upstream: &Upstream, request_id: HeaderValue) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(client.len() + 4);
-    headers.insert(HOST, upstream.host.clone());
+/// Puts the headers of a request to an upstream behind its first line.
+pub fn upwards(
+    client: &HeaderMap,
+    upstream: &Upstream,
+    request_id: &HeaderValue,
+    head: &mut RequestHead,
+) {
     for (name, value) in client {
         if !stays_here(name.as_str()) && !is_nominated(client, name) {
-            headers.append(name.clone(), value.clone());
+            head.header(name.as_str(), value);
         }
     }
-    headers.insert(ACCEPT_ENCODING, IDENTITY);
-    headers.insert(REQUEST_ID, request_id);
+    head.header(ACCEPT_ENCODING.as_str(), &IDENTITY);
+    head.header(REQUEST_ID.as_str(), request_id);
     if let Some(authorization) = &upstream.authorization {
-        headers.insert(AUTHORIZATION, authorization.clone());
+        head.header(AUTHORIZATION.as_str(), authorization);
     }
-    if !headers.contains_key(CONTENT_TYPE) {
+    if !client.contains_key(CONTENT_TYPE) {
         // The body was read as JSON; servers that look at this want to be told.
-        headers.insert(CONTENT_TYPE, JSON);
-    }
-    headers
-}
-
-/// Puts what passes from an upstream's answer into ours.
-pub fn downwards(upstream: &HeaderMap, headers: &mut HeaderMap) {
-    for (name, value) in upstream {
-        if comes_back(name.as_str()) {
-            headers.append(name.clone(), value.clone());
-        }
+        head.header(CONTENT_TYPE.as_str(), &JSON);
     }
 }
 

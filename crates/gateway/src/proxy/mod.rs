@@ -107,28 +107,28 @@ async fn serve(
 fn relay(
     worker: &Rc<Worker>,
     endpoint: Endpoint,
-    mut answer: Answer,
+    answer: Answer,
     ask: &Ask,
     exchange: Box<Exchange>,
 ) -> Response<OutBody> {
-    let head = answer.take_head();
+    let Answer { upstream, mut head, body } = answer;
     let mut response = Response::new(OutBody::empty());
     *response.status_mut() = head.status;
-    headers::downwards(&head.headers, response.headers_mut());
-    headers::ours(&answer.upstream, exchange.overhead(), response.headers_mut());
-    *response.body_mut() = match answer.body {
+    let relay = |body, exchange| {
+        let source =
+            relay::Source { worker: Rc::clone(worker), upstream: Arc::clone(&upstream), body };
+        Relay::new(source, endpoint.dialect(), &head, ask, exchange)
+    };
+    let overhead = exchange.overhead();
+    *response.body_mut() = match body {
         send::AnswerBody::Read(bytes) => {
             exchange.answered(head.status, None);
             OutBody::full(bytes)
         }
-        send::AnswerBody::Coming(incoming, lease) => OutBody::relay(Relay::new(
-            relay::Source { worker: Rc::clone(worker), upstream: answer.upstream, incoming, lease },
-            endpoint.dialect(),
-            &head,
-            ask,
-            exchange,
-        )),
+        send::AnswerBody::Coming(body) => OutBody::relay(relay(body, exchange)),
     };
+    *response.headers_mut() = std::mem::take(&mut head.headers);
+    headers::ours(&upstream, overhead, response.headers_mut());
     response
 }
 

@@ -16,29 +16,29 @@ use fluxgate_core::usage::UsageSource;
 use fluxgate_core::{Reason, Usage};
 use http::StatusCode;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http_body::{Body, SizeHint};
-use hyper::body::Incoming;
+use http_body::SizeHint;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::out::CutShort;
-use super::send::AnswerHead;
 use crate::dialect::{AnswerReader, Ask, Dialect, Ending, Framing, Refusal};
 use crate::exchange::Exchange;
 use crate::upstream::Upstream;
-use crate::upstream::pool::Lease;
+use crate::upstream::http1::{AnswerHead, Body as UpstreamBody, READ_BYTES_MAX};
 use crate::worker::Worker;
 
 /// A comment (WHATWG HTML §9.2) that keeps proxies and clients from giving a silent stream up.
 const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(15);
+/// What a stream may pass on before the others of its thread have their turn: with a thousand busy
+/// ones, a new request waits for so many times that.
+const TURN_BYTES_MAX: usize = READ_BYTES_MAX / 2;
 
 /// Where the answer comes from. Dropped, the upstream's connection is closed.
 pub struct Source {
     pub worker: Rc<Worker>,
     pub upstream: Arc<Upstream>,
-    pub incoming: Incoming,
-    pub lease: Lease,
+    pub body: UpstreamBody,
 }
 
 /// See the module.
@@ -49,6 +49,8 @@ pub struct Relay {
     reader: Option<AnswerReader>,
     /// Pieces that may pass.
     ready: VecDeque<Bytes>,
+    /// What came in this turn.
+    turn_bytes: usize,
     /// Ends with an error once `ready` is empty.
     broken: bool,
     status: StatusCode,
@@ -87,6 +89,7 @@ impl Relay {
             dialect,
             reader: (!coded).then(|| AnswerReader::new(dialect, framing, ask.withhold_usage)),
             ready: VecDeque::new(),
+            turn_bytes: 0,
             broken: false,
             status: head.status,
             prompt_estimate: ask.prompt_estimate,
@@ -95,7 +98,7 @@ impl Relay {
             wait: Wait::default(),
         };
         // Nobody asks for the body of an answer that has none.
-        if relay.source.as_ref().is_some_and(|source| source.incoming.is_end_stream()) {
+        if relay.source.as_ref().is_some_and(|source| source.body.is_over()) {
             relay.finish();
         }
         relay
@@ -111,19 +114,26 @@ impl Relay {
                 let error = std::mem::take(&mut self.broken).then_some(Err(CutShort::Upstream));
                 return Poll::Ready(error);
             };
-            match Pin::new(&mut source.incoming).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
+            if self.turn_bytes >= TURN_BYTES_MAX {
+                self.turn_bytes = 0;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            match source.body.poll_data(cx) {
+                Poll::Ready(Some(Ok(piece))) => {
                     self.wait.since = None;
-                    if let Ok(piece) = frame.into_data() {
-                        self.take(piece);
-                    }
+                    self.turn_bytes += piece.len();
+                    self.take(piece);
                 }
                 Poll::Ready(Some(Err(_))) => self.cut(Reason::UpstreamDied),
                 Poll::Ready(None) => self.finish(),
-                Poll::Pending => match ready!(self.poll_wait(cx)) {
-                    Waited::Silent => self.ready.push_back(Bytes::from_static(KEEP_ALIVE)),
-                    Waited::Over(reason) => self.cut(reason),
-                },
+                Poll::Pending => {
+                    self.turn_bytes = 0;
+                    match ready!(self.poll_wait(cx)) {
+                        Waited::Silent => self.ready.push_back(Bytes::from_static(KEEP_ALIVE)),
+                        Waited::Over(reason) => self.cut(reason),
+                    }
+                }
             }
         }
     }
@@ -137,7 +147,7 @@ impl Relay {
     pub fn size_hint(&self) -> SizeHint {
         let whole = self.reader.as_ref().is_none_or(|reader| reader.framing() == Framing::Whole);
         match &self.source {
-            Some(source) if whole && self.ready.is_empty() => source.incoming.size_hint(),
+            Some(source) if whole && self.ready.is_empty() => source.body.size_hint(),
             _ => SizeHint::default(),
         }
     }
@@ -159,7 +169,7 @@ impl Relay {
         }
         // A document's last piece is known as such: it is settled before that passes, since nobody
         // may ask for what comes after.
-        if self.source.as_ref().is_some_and(|source| source.incoming.is_end_stream()) {
+        if self.source.as_ref().is_some_and(|source| source.body.is_over()) {
             self.finish();
         }
     }
@@ -175,8 +185,8 @@ impl Relay {
                 if !rest.is_empty() {
                     self.ready.push_back(rest);
                 }
-                if let Some(Source { worker, lease, .. }) = self.source.take() {
-                    worker.pools.keep(lease);
+                if let Some(Source { worker, upstream, body }) = self.source.take() {
+                    worker.pools.keep(&upstream, body);
                 }
                 let usage = self.usage();
                 if let Some(exchange) = self.exchange.take() {

@@ -8,21 +8,19 @@ use bytes::Bytes;
 use fluxgate_core::Reason;
 use http::header::{HeaderMap, RETRY_AFTER as RETRY_AFTER_HEADER};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use http::{Method, StatusCode};
 use memchr::memmem;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use super::body::UpBody;
+use super::body::splice;
 use super::headers;
 use crate::dialect::{Ask, Refusal};
 use crate::exchange::Exchange;
 use crate::router::Endpoint;
 use crate::upstream::Upstream;
 use crate::upstream::catalog::Offer;
-use crate::upstream::pool::{Lease, SendError};
+use crate::upstream::http1::{AnswerHead, Body, Outgoing, RequestHead, SendError};
 use crate::worker::Worker;
 
 /// Until something that failed just now may work again.
@@ -44,28 +42,14 @@ pub struct Sending<'a> {
 /// An upstream's answer that is passed on.
 pub struct Answer {
     pub upstream: Arc<Upstream>,
+    pub head: AnswerHead,
     pub body: AnswerBody,
-    status: StatusCode,
-    headers: HeaderMap,
 }
 
 pub enum AnswerBody {
     /// We had to read it.
     Read(Bytes),
-    Coming(Incoming, Lease),
-}
-
-/// The head of an answer.
-pub struct AnswerHead {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-}
-
-impl Answer {
-    /// The head; the answer has none afterwards.
-    pub fn take_head(&mut self) -> AnswerHead {
-        AnswerHead { status: self.status, headers: std::mem::take(&mut self.headers) }
-    }
+    Coming(Body),
 }
 
 /// Why one upstream gave no answer that could be passed on.
@@ -107,25 +91,20 @@ impl Sending<'_> {
         exchange: &mut Exchange,
     ) -> Result<Answer, Failure> {
         let asks_usage = upstream.takes_stream_usage() && !self.ask.edits.is_empty();
-        let (response, lease) = self.send(upstream, asks_usage, exchange).await?;
-        if asks_usage && response.status() == StatusCode::BAD_REQUEST {
-            let (head, body) = response.into_parts();
-            let bytes = read_whole(body).await.map_err(Failure::Final)?;
-            self.worker.pools.keep(lease);
+        let (head, mut body) = self.send(upstream, asks_usage, exchange).await?;
+        if asks_usage && head.status == StatusCode::BAD_REQUEST {
+            let bytes = body.collect(ERROR_BYTES_MAX).await.map_err(|_| broke_off())?;
+            self.worker.pools.keep(upstream, body);
             if !names_stream_options(&bytes) {
-                return Ok(Answer {
-                    upstream: Arc::clone(upstream),
-                    body: AnswerBody::Read(bytes),
-                    status: head.status,
-                    headers: head.headers,
-                });
+                let body = AnswerBody::Read(bytes);
+                return Ok(Answer { upstream: Arc::clone(upstream), head, body });
             }
             // It doesn't know the field that we put in: once more, as the client wrote it.
             upstream.refuse_stream_usage();
-            let (response, lease) = self.send(upstream, false, exchange).await?;
-            return self.judge(upstream, response, lease);
+            let (head, body) = self.send(upstream, false, exchange).await?;
+            return self.judge(upstream, head, body);
         }
-        self.judge(upstream, response, lease)
+        self.judge(upstream, head, body)
     }
 
     async fn send(
@@ -133,19 +112,21 @@ impl Sending<'_> {
         upstream: &Arc<Upstream>,
         asks_usage: bool,
         exchange: &mut Exchange,
-    ) -> Result<(Response<Incoming>, Lease), Failure> {
-        let request = self.request(upstream, asks_usage, exchange);
+    ) -> Result<(AnswerHead, Body), Failure> {
+        let edits = if asks_usage { self.ask.edits.as_slice() } else { &[] };
+        let body = splice(self.body, edits);
+        let head = self.head(upstream, body.iter().map(Bytes::len).sum(), exchange);
+        let request = Outgoing { head: &head, body: &body };
         let sent = Instant::now();
-        let answer =
-            timeout(upstream.settings.first_byte, self.worker.pools.send(upstream, request));
-        let answer = answer.await;
+        let answer = self.worker.pools.send(upstream, request, headers::comes_back);
+        let answer = timeout(upstream.settings.first_byte, answer).await;
         exchange.upstream_answered(sent);
         match answer {
             Ok(Ok(answered)) => {
                 upstream.answered();
                 Ok(answered)
             }
-            Ok(Err((error, unsent))) => Err(failure(upstream, &error, unsent.is_some())),
+            Ok(Err(error)) => Err(failure(upstream, &error)),
             Err(_) => {
                 let text = "The model server didn't begin to answer in time.";
                 Err(Failure::Final(Refusal::new(Reason::UpstreamTimeout, text)))
@@ -153,83 +134,60 @@ impl Sending<'_> {
         }
     }
 
-    fn request(
-        &self,
-        upstream: &Upstream,
-        asks_usage: bool,
-        exchange: &Exchange,
-    ) -> Request<UpBody> {
-        let edits = if asks_usage { self.ask.edits.as_slice() } else { &[] };
-        let mut request = Request::new(UpBody::new(self.body, edits));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = uri(upstream, self.endpoint);
-        *request.headers_mut() =
-            headers::upwards(&self.head.headers, upstream, exchange.id_header());
-        request
+    fn head(&self, upstream: &Upstream, body_bytes: usize, exchange: &Exchange) -> RequestHead {
+        let path = [&*upstream.base_path, self.endpoint.path()];
+        let mut head = RequestHead::new(&Method::POST, path, &upstream.host);
+        headers::upwards(&self.head.headers, upstream, &exchange.id_header(), &mut head);
+        head.end(body_bytes)
     }
 
     /// What an answer's status means for the client.
     fn judge(
         &self,
         upstream: &Arc<Upstream>,
-        response: Response<Incoming>,
-        lease: Lease,
+        head: AnswerHead,
+        body: Body,
     ) -> Result<Answer, Failure> {
-        let (status, retry_after) = (response.status(), retry_after(response.headers()));
-        let refusal = match status.as_u16() {
-            200..=299 | 400 | 402 | 404..=500 if !status.is_server_error() => {
-                let (head, body) = response.into_parts();
-                return Ok(Answer {
-                    upstream: Arc::clone(upstream),
-                    body: AnswerBody::Coming(body, lease),
-                    status,
-                    headers: head.headers,
-                });
+        let refusal = match head.status.as_u16() {
+            200..=299 | 400 | 402 | 404..=499 => {
+                let body = AnswerBody::Coming(body);
+                return Ok(Answer { upstream: Arc::clone(upstream), head, body });
             }
             300..=399 => {
                 Refusal::new(Reason::UpstreamRedirect, "The model server answered with a redirect.")
             }
             401 | 403 => {
-                warn!(upstream = %upstream.settings.name, status = status.as_u16(), "an upstream refuses our credential");
+                warn!(upstream = %upstream.settings.name, status = head.status.as_u16(), "an upstream refuses our credential");
                 let text = "The model server refuses the gateway's credential.";
                 Refusal::new(Reason::UpstreamAuth, text)
             }
             503 => Refusal::new(Reason::UpstreamOverloaded, "The model server can't serve now.")
-                .retry_after(retry_after.unwrap_or(RETRY_AFTER)),
+                .retry_after(retry_after(&head.headers).unwrap_or(RETRY_AFTER)),
             code => {
                 debug!(upstream = %upstream.settings.name, status = code, "upstream error");
                 Refusal::new(Reason::UpstreamError, "The model server failed.")
             }
         };
-        self.drain(response.into_body(), lease);
+        self.drain(upstream, body);
         Err(Failure::Final(refusal))
     }
 
     /// Reads what is left of an answer that isn't passed on, so that its connection can be kept.
-    fn drain(&self, body: Incoming, lease: Lease) {
-        let worker = std::rc::Rc::clone(self.worker);
+    fn drain(&self, upstream: &Arc<Upstream>, mut body: Body) {
+        let (worker, upstream) = (std::rc::Rc::clone(self.worker), Arc::clone(upstream));
         // Bounded in time and bytes, and owned by the data thread that it runs on.
         tokio::task::spawn_local(async move {
-            if let Ok(Ok(_)) = timeout(REST_WITHIN, read_whole(body)).await {
-                worker.pools.keep(lease);
+            if let Ok(Ok(_)) = timeout(REST_WITHIN, body.collect(ERROR_BYTES_MAX)).await {
+                worker.pools.keep(&upstream, body);
             }
         });
     }
 }
 
-fn uri(upstream: &Upstream, endpoint: Endpoint) -> Uri {
-    if upstream.base_path.is_empty() {
-        return Uri::from_static(endpoint.path());
-    }
-    let path = [&*upstream.base_path, endpoint.path()].concat();
-    // Both halves were parsed as paths before.
-    Uri::try_from(path).unwrap_or_else(|_| Uri::from_static(endpoint.path()))
-}
-
-fn failure(upstream: &Upstream, error: &SendError, unsent: bool) -> Failure {
+fn failure(upstream: &Upstream, error: &SendError) -> Failure {
     let first = match error {
         SendError::Dial(_) => upstream.failed(Instant::now()),
-        SendError::Broken(_) => false,
+        SendError::Unsent | SendError::Ended | SendError::Io(_) | SendError::BadHead(_) => false,
     };
     if first {
         warn!(upstream = %upstream.settings.name, %error, "an upstream can't be reached");
@@ -237,11 +195,14 @@ fn failure(upstream: &Upstream, error: &SendError, unsent: bool) -> Failure {
         debug!(upstream = %upstream.settings.name, %error, "an upstream gave no answer");
     }
     match error {
-        SendError::Dial(_) => Failure::Unreached(unavailable()),
-        SendError::Broken(_) if unsent => Failure::Unreached(unavailable()),
-        SendError::Broken(_) => Failure::Final(Refusal::new(
+        SendError::Dial(_) | SendError::Unsent => Failure::Unreached(unavailable()),
+        SendError::Ended | SendError::Io(_) => Failure::Final(Refusal::new(
             Reason::UpstreamBroken,
             "The model server ended the connection before it answered.",
+        )),
+        SendError::BadHead(_) => Failure::Final(Refusal::new(
+            Reason::UpstreamBroken,
+            "The model server's answer isn't HTTP as it must be.",
         )),
     }
 }
@@ -257,11 +218,9 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-async fn read_whole(body: Incoming) -> Result<Bytes, Refusal> {
-    let whole = Limited::new(body, ERROR_BYTES_MAX).collect().await;
-    whole
-        .map(http_body_util::Collected::to_bytes)
-        .map_err(|_| Refusal::new(Reason::UpstreamBroken, "The model server's answer broke off."))
+fn broke_off() -> Failure {
+    let text = "The model server's answer broke off.";
+    Failure::Final(Refusal::new(Reason::UpstreamBroken, text))
 }
 
 fn names_stream_options(body: &[u8]) -> bool {

@@ -1,20 +1,21 @@
 //! Dials an upstream: name, connection, TLS. It does so for requests and for discovery alike.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use hyper::rt::ReadBufCursor;
-use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
+use socket2::SockRef;
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::Target;
+use super::{Target, unacked};
 
 #[derive(Debug, Error)]
 pub enum DialError {
@@ -28,24 +29,25 @@ pub enum DialError {
     TimedOut { host: Box<str>, port: u16, limit: Duration },
 }
 
-/// A connection to an upstream.
+/// The bytes of a connection to an upstream.
 #[derive(Debug)]
-pub enum Connection {
-    Clear(TokioIo<TcpStream>),
-    Tls(Box<TokioIo<TlsStream<TcpStream>>>),
+pub enum Stream {
+    Clear(TcpStream),
+    /// Boxed: a TLS session is over a kilobyte.
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// Connects within `limit`, TLS included.
 ///
 /// # Errors
 /// [`DialError`], which says at which step.
-pub async fn connect(target: &Target, limit: Duration) -> Result<Connection, DialError> {
+pub async fn connect(target: &Target, limit: Duration) -> Result<Stream, DialError> {
     tokio::time::timeout(limit, establish(target)).await.unwrap_or_else(|_| {
         Err(DialError::TimedOut { host: target.host.clone(), port: target.port, limit })
     })
 }
 
-async fn establish(target: &Target) -> Result<Connection, DialError> {
+async fn establish(target: &Target) -> Result<Stream, DialError> {
     let (host, port) = (&*target.host, target.port);
     let addresses = tokio::net::lookup_host((host, port))
         .await
@@ -65,12 +67,12 @@ async fn establish(target: &Target) -> Result<Connection, DialError> {
     Err(last)
 }
 
-async fn secure(target: &Target, stream: TcpStream) -> Result<Connection, DialError> {
-    let Some(name) = &target.tls else { return Ok(Connection::Clear(TokioIo::new(stream))) };
+async fn secure(target: &Target, stream: TcpStream) -> Result<Stream, DialError> {
+    let Some(name) = &target.tls else { return Ok(Stream::Clear(stream)) };
     TlsConnector::from(Arc::clone(&CLIENT_CONFIG))
         .connect(name.clone(), stream)
         .await
-        .map(|stream| Connection::Tls(Box::new(TokioIo::new(stream))))
+        .map(|stream| Stream::Tls(Box::new(stream)))
         .map_err(|source| DialError::Tls { host: target.host.clone(), source })
 }
 
@@ -87,60 +89,99 @@ static CLIENT_CONFIG: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
     Arc::new(config)
 });
 
-impl hyper::rt::Read for Connection {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Clear(io) => Pin::new(io).poll_read(cx, buf),
-            Self::Tls(io) => Pin::new(io.as_mut()).poll_read(cx, buf),
+impl Stream {
+    /// Whether nothing has come on it, neither bytes nor its end.
+    pub fn is_quiet(&mut self) -> bool {
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        // Asked of the kernel: what the reactor knows is as old as its last turn.
+        let peeked = SockRef::from(self.socket()).peek(&mut byte);
+        match peeked {
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+            Ok(0) => false,
+            Ok(_) => self.holds_no_data(),
+        }
+    }
+
+    /// Bytes written that the other end's kernel hasn't acknowledged; `None` where it isn't known,
+    /// or where a written byte isn't a byte of the caller's.
+    #[must_use]
+    pub fn unacknowledged(&self) -> Option<usize> {
+        match self {
+            Self::Clear(socket) => unacked::bytes(socket.as_fd()),
+            Self::Tls(_) => None,
+        }
+    }
+
+    /// What came may be TLS's own, such as a session ticket, which this reads.
+    fn holds_no_data(&mut self) -> bool {
+        let Self::Tls(stream) = self else { return false };
+        let mut byte = [0];
+        let mut cx = Context::from_waker(Waker::noop());
+        Pin::new(stream).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
+    }
+
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Clear(socket) => socket,
+            Self::Tls(stream) => stream.get_ref().0,
         }
     }
 }
 
-impl hyper::rt::Write for Connection {
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Clear(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buf: &[u8],
+        bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Clear(io) => Pin::new(io).poll_write(cx, buf),
-            Self::Tls(io) => Pin::new(io.as_mut()).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Clear(io) => Pin::new(io).poll_flush(cx),
-            Self::Tls(io) => Pin::new(io.as_mut()).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Clear(io) => Pin::new(io).poll_shutdown(cx),
-            Self::Tls(io) => Pin::new(io.as_mut()).poll_shutdown(cx),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Clear(io) => io.is_write_vectored(),
-            Self::Tls(io) => io.is_write_vectored(),
+            Self::Clear(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
+        slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Clear(io) => Pin::new(io).poll_write_vectored(cx, bufs),
-            Self::Tls(io) => Pin::new(io.as_mut()).poll_write_vectored(cx, bufs),
+            Self::Clear(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Clear(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Clear(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Clear(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
         }
     }
 }

@@ -5,28 +5,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, HOST};
-use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt, Empty, Limited};
+use http::header::{ACCEPT, AUTHORIZATION, CONNECTION};
+use http::{HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
 use super::catalog::{Listing, Model};
 use super::dial::{self, DialError};
+use super::http1::{Body, Connection, Outgoing, RequestHead, SendError};
 use super::{Kind, Upstream};
 
 /// One question and its answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// A provider's listing has some hundred models.
 const LISTING_BYTES_MAX: usize = 8 * 1024 * 1024;
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// One question a connection: servers that answer one alone say so at the end of it anyway.
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 #[derive(Debug, Error)]
 pub enum DiscoveryError {
     #[error(transparent)]
     Dial(#[from] DialError),
-    #[error("the connection broke: {0}")]
-    Broken(#[from] hyper::Error),
+    #[error(transparent)]
+    Send(#[from] SendError),
     #[error("it didn't answer {path} within {ANSWER_WITHIN:?}")]
     TimedOut { path: &'static str },
     #[error("it answered {path} with {status}")]
@@ -127,39 +130,23 @@ async fn get(upstream: &Upstream, path: &'static str) -> Result<Bytes, Discovery
 }
 
 async fn exchange(upstream: &Upstream, path: &'static str) -> Result<Bytes, DiscoveryError> {
-    let connection = dial::connect(&upstream.target, upstream.settings.connect).await?;
-    let (mut sender, driver) = hyper::client::conn::http1::handshake(connection).await?;
-    let mut driver = std::pin::pin!(driver);
-    let mut request = Request::builder()
-        .method(Method::GET)
-        .uri(format!("{}{path}", upstream.base_path))
-        .header(HOST, &upstream.host)
-        .header(ACCEPT, "application/json");
+    let stream = dial::connect(&upstream.target, upstream.settings.connect).await?;
+    let mut connection = Connection::new(stream);
+    let mut head = RequestHead::new(&Method::GET, [&upstream.base_path, path], &upstream.host);
+    head.header(ACCEPT.as_str(), &JSON);
+    head.header(CONNECTION.as_str(), &CLOSE);
     if let Some(authorization) = &upstream.authorization {
-        request = request.header(AUTHORIZATION, authorization);
+        head.header(AUTHORIZATION.as_str(), authorization);
     }
-    let unreadable = |source: Box<dyn std::error::Error + Send + Sync>| {
-        DiscoveryError::Unreadable { path, source }
-    };
-    let request = request.body(Empty::<Bytes>::new()).map_err(|error| unreadable(error.into()))?;
-    let answered = async {
-        let response = sender.send_request(request).await?;
-        let status = response.status();
-        if status != StatusCode::OK {
-            return Err(DiscoveryError::Status { path, status });
-        }
-        let body = Limited::new(response.into_body(), LISTING_BYTES_MAX).collect().await;
-        body.map(http_body_util::Collected::to_bytes).map_err(unreadable)
-    };
-    let mut answered = std::pin::pin!(answered);
-    tokio::select! {
-        answer = answered.as_mut() => answer,
-        ended = driver.as_mut() => match ended {
-            Err(error) => Err(DiscoveryError::Broken(error)),
-            // The server closes behind its answer, which may be here already.
-            Ok(()) => answered.await,
-        },
+    let head = head.end_without_body();
+    let answer = connection.send(Outgoing { head: &head, body: &[] }, |_| false).await?;
+    if answer.status != StatusCode::OK {
+        return Err(DiscoveryError::Status { path, status: answer.status });
     }
+    Body::new(connection, &answer)
+        .collect(LISTING_BYTES_MAX)
+        .await
+        .map_err(|error| DiscoveryError::Unreadable { path, source: error.into() })
 }
 
 fn read<'a, T: Deserialize<'a>>(path: &'static str, body: &'a [u8]) -> Result<T, DiscoveryError> {

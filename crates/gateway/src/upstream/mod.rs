@@ -5,7 +5,9 @@ pub mod catalog;
 pub mod dial;
 pub mod directory;
 pub mod discovery;
+pub mod http1;
 pub mod pool;
+mod unacked;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};

@@ -63,7 +63,8 @@ async fn a_chunk_arrives_before_the_next_one_is_sent() {
     assert_eq!(client.head().await.status, 200);
     assert_eq!(client.chunk().await.unwrap(), frame("one").as_bytes());
     gate.add_permits(1);
-    assert_eq!(client.chunk().await.unwrap(), frame("two").as_bytes());
+    // What follows in the same write may come in the same chunk.
+    assert!(client.chunk().await.unwrap().starts_with(frame("two").as_bytes()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
