@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use fluxgate_core::Reason;
+use futures_util::FutureExt;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body_util::BodyExt;
@@ -100,7 +101,12 @@ pub async fn collect(
 
 async fn next(body: &mut Incoming, limits: &Limits) -> Result<Option<Bytes>, Refusal> {
     loop {
-        match timeout(limits.body_stall, body.frame()).await {
+        // What is here already needs no timer.
+        let frame = match body.frame().now_or_never() {
+            Some(frame) => Ok(frame),
+            None => timeout(limits.body_stall, body.frame()).await,
+        };
+        match frame {
             Ok(Some(Ok(frame))) => match frame.into_data() {
                 Ok(data) if data.len() > limits.body_bytes => return Err(too_large(limits)),
                 Ok(data) if !data.is_empty() => return Ok(Some(data)),

@@ -92,13 +92,18 @@ static CLIENT_CONFIG: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
 impl Stream {
     /// Whether nothing has come on it, neither bytes nor its end.
     pub fn is_quiet(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        // The reactor heard of whatever came before its present turn, without a system call here.
+        if let Self::Clear(socket) = self
+            && socket.poll_read_ready(&mut cx).is_pending()
+        {
+            return true;
+        }
         let mut byte = [std::mem::MaybeUninit::uninit()];
-        // Asked of the kernel: what the reactor knows is as old as its last turn.
-        let peeked = SockRef::from(self.socket()).peek(&mut byte);
-        match peeked {
+        match SockRef::from(self.socket()).peek(&mut byte) {
             Err(error) => error.kind() == io::ErrorKind::WouldBlock,
             Ok(0) => false,
-            Ok(_) => self.holds_no_data(),
+            Ok(_) => self.holds_no_data(&mut cx),
         }
     }
 
@@ -113,11 +118,10 @@ impl Stream {
     }
 
     /// What came may be TLS's own, such as a session ticket, which this reads.
-    fn holds_no_data(&mut self) -> bool {
+    fn holds_no_data(&mut self, cx: &mut Context<'_>) -> bool {
         let Self::Tls(stream) = self else { return false };
         let mut byte = [0];
-        let mut cx = Context::from_waker(Waker::noop());
-        Pin::new(stream).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
+        Pin::new(stream).poll_read(cx, &mut ReadBuf::new(&mut byte)).is_pending()
     }
 
     fn socket(&self) -> &TcpStream {

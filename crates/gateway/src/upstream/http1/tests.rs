@@ -74,6 +74,8 @@ async fn a_kept_connection_is_live_until_its_other_end_says_anything() {
         assert!(connection.is_live());
         far.write_all(says).unwrap();
         drop(far);
+        // The reactor hears of it on its next turn.
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         assert!(!connection.is_live());
     }
 }
