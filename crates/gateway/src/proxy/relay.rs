@@ -319,3 +319,51 @@ const fn sentence(reason: Reason) -> &'static str {
         _ => "The model server's answer broke off.",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    const IDLE: Duration = Duration::from_secs(40);
+
+    /// What a silent stream comes to, and after how many seconds.
+    async fn silence(wait: &mut Wait, comments: bool, end: Instant) -> (u64, &'static str) {
+        let began = Instant::now();
+        let waited = poll_fn(|cx| wait.poll(cx, comments, IDLE, end)).await;
+        let name = match waited {
+            Waited::Silent => "comment",
+            Waited::Over(reason) => reason.code(),
+        };
+        (began.elapsed().as_secs(), name)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_stream_gets_a_comment_each_15_s_until_it_is_given_up() {
+        let (mut wait, end) = (Wait::default(), Instant::now() + Duration::from_secs(3_600));
+        assert_eq!(silence(&mut wait, true, end).await, (15, "comment"));
+        assert_eq!(silence(&mut wait, true, end).await, (15, "comment"));
+        assert_eq!(silence(&mut wait, true, end).await, (10, "upstream_stalled"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_piece_begins_the_silence_anew() {
+        let (mut wait, end) = (Wait::default(), Instant::now() + Duration::from_secs(3_600));
+        for _ in 0..5 {
+            let until = poll_fn(|cx| wait.poll(cx, true, IDLE, end));
+            assert!(tokio::time::timeout(Duration::from_secs(14), until).await.is_err());
+            wait.since = None;
+        }
+        assert_eq!(silence(&mut wait, true, end).await, (15, "comment"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_comment_stands_where_none_may_and_the_requests_end_is_kept() {
+        let mut wait = Wait::default();
+        let end = Instant::now() + Duration::from_secs(20);
+        assert_eq!(silence(&mut wait, false, end).await, (20, "request_timeout"));
+        let (mut wait, end) = (Wait::default(), Instant::now() + Duration::from_secs(3_600));
+        assert_eq!(silence(&mut wait, false, end).await, (40, "upstream_stalled"));
+    }
+}

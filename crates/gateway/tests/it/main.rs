@@ -16,3 +16,4 @@ mod secure;
 mod store;
 mod streaming;
 mod upstreams;
+mod usage;

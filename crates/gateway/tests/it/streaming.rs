@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use fluxgate_testkit::wire::{self, Connection};
 use fluxgate_testkit::{Plan, TestStack};
+use http_body_util::BodyExt;
 use tokio::sync::Semaphore;
 
 use crate::scripted_upstream::{MODEL, ScriptedUpstream, Speaks, Step};
+use crate::secure;
 
 const CHAT: &str = "/v1/chat/completions";
 /// What the gateway may hold for one stream.
@@ -114,6 +116,26 @@ async fn a_thousand_slow_readers_stay_within_their_share_of_memory() {
     while readers.join_next().await.is_some() {}
     // The readers and the scripted server live in this process too, so the bound is generous to them.
     assert!(grown < READERS * HELD_BYTES_MAX, "{} MiB", grown >> 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_resets_its_http2_stream_ends_the_work_upstream() {
+    let model = "demo!pace=20000,tokens=1000";
+    let stack = Plan::default().models(&[model]).start().await;
+    let stats = Arc::clone(&stack.demo.stats);
+    let mut client = secure::http2(&stack).await;
+    let uri = format!("https://localhost:{}{CHAT}", stack.tls.port());
+    let answer = client.send_request(secure::post(&stack, &uri, &chat(model))).await.unwrap();
+    let mut body = answer.into_body();
+    assert!(body.frame().await.unwrap().is_ok(), "it streams");
+    drop(body);
+    let cancelled = stats.until(|stats| stats.streams_cancelled.load(Ordering::Relaxed) == 1);
+    tokio::time::timeout(Duration::from_millis(250), cancelled).await.expect("within 250 ms");
+    // The connection itself goes on.
+    let uri = format!("https://localhost:{}/v1/models", stack.tls.port());
+    let listing = http::Request::get(uri).header("authorization", format!("Bearer {}", stack.key));
+    let listing = listing.body(secure::Body::default()).unwrap();
+    assert_eq!(client.send_request(listing).await.unwrap().status(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,106 @@
+//! What a real model server answered (llama.cpp's, recorded), played through the gateway: it
+//! arrives as it was sent, and what it says of its usage is what is counted.
+
+use std::fs;
+use std::path::Path;
+
+use fluxgate_testkit::{Plan, TestStack};
+use serde_json::Value;
+
+use crate::scripted_upstream::{MODEL, ScriptedUpstream, Speaks, Step};
+
+/// A recording, and the route that it answers.
+const RECORDINGS: [(&str, &str); 7] = [
+    ("openai-chat", "/v1/chat/completions"),
+    ("openai-chat-json-schema", "/v1/chat/completions"),
+    ("openai-chat-stream", "/v1/chat/completions"),
+    ("openai-chat-stream-usage", "/v1/chat/completions"),
+    ("openai-chat-tools-stream", "/v1/chat/completions"),
+    ("openai-completions-stream", "/v1/completions"),
+    ("openai-error-too-long", "/v1/chat/completions"),
+];
+
+/// Head without what frames it, and body, of a recording.
+fn recording(name: &str) -> (String, String) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/recordings");
+    let text = fs::read_to_string(path.join(format!("{name}.http"))).unwrap().replace("\r\n", "\n");
+    let (head, body) = text.split_once("\n\n").unwrap();
+    let framing = ["content-length", "transfer-encoding", "connection", "keep-alive"];
+    let head = head.lines().filter(|line| {
+        let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
+        !framing.contains(&name.as_str())
+    });
+    (head.collect::<Vec<_>>().join("\r\n"), body.to_owned())
+}
+
+/// The usage that the body itself tells, last of all: prompt and completion tokens.
+fn told(body: &str) -> Option<(f64, f64)> {
+    let documents = body.lines().map(|line| line.trim_start_matches("data: "));
+    let usage = documents
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter_map(|document| document.get("usage").filter(|usage| usage.is_object()).cloned())
+        .next_back()?;
+    Some((usage["prompt_tokens"].as_f64()?, usage["completion_tokens"].as_f64()?))
+}
+
+async fn play(head: &str, body: &str, step: usize) -> TestStack {
+    let mut steps =
+        vec![Step::Send(format!("{head}\r\ntransfer-encoding: chunked\r\n\r\n").into())];
+    steps.extend(body.as_bytes().chunks(step).map(|piece| {
+        let mut chunk = format!("{:x}\r\n", piece.len()).into_bytes();
+        chunk.extend_from_slice(piece);
+        chunk.extend_from_slice(b"\r\n");
+        Step::Send(chunk)
+    }));
+    steps.push(Step::Send(b"0\r\n\r\n".to_vec()));
+    let upstream = ScriptedUpstream::always(Speaks::OpenAi, steps).await;
+    let stack = Plan::default()
+        .upstreams(&[])
+        .set("upstreams.0.name", "scripted")
+        .set("upstreams.0.url", &upstream.url())
+        .start()
+        .await;
+    // It lives as long as its listener's task, which is the runtime's.
+    drop(upstream);
+    stack
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recorded_answers_arrive_whole_and_their_usage_is_counted_at_every_cut() {
+    for (name, route) in RECORDINGS {
+        let (head, body) = recording(name);
+        let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let streams = name.contains("stream");
+        let prompt = if route.ends_with("/chat/completions") {
+            r#""messages":[{"role":"user","content":"Hello"}]"#
+        } else {
+            r#""prompt":"Hello""#
+        };
+        let request = format!(
+            r#"{{"model":"{MODEL}","stream":{streams},"stream_options":{{"include_usage":true}},{prompt}}}"#
+        );
+        for step in [7, 4096] {
+            let stack = play(&head, &body, step).await;
+            let answer = stack.post(route, &request).await;
+            assert_eq!((answer.status, answer.text()), (status, body.clone()), "{name} by {step}");
+            let counted = async |kind: &str, source: &str| {
+                let labels = [format!("kind=\"{kind}\""), format!("source=\"{source}\"")];
+                stack.metric("fluxgate_tokens_total", &[&labels[0], &labels[1]]).await
+            };
+            match told(&body) {
+                Some((prompt, completion)) => {
+                    assert_eq!(counted("prompt", "reported").await, prompt, "{name} by {step}");
+                    assert_eq!(
+                        counted("completion", "reported").await,
+                        completion,
+                        "{name} by {step}"
+                    );
+                }
+                None if status == 200 => {
+                    assert!(counted("completion", "estimated").await > 0.0, "{name} by {step}");
+                }
+                None => assert_eq!(counted("prompt", "estimated").await, 0.0, "an error is free"),
+            }
+        }
+    }
+}
