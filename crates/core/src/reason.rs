@@ -101,6 +101,8 @@ reasons! {
     // Which model.
     /// No upstream offers the model.
     ModelNotFound = NOT_FOUND, "model_not_found", Client;
+    /// The upstreams that offer the model don't have the route.
+    RouteNotOffered = NOT_FOUND, "route_not_offered", Upstream;
     /// No upstream has ever answered with its models.
     ModelsUnknown = SERVICE_UNAVAILABLE, "models_unknown", Upstream;
     /// A request to unload a model.

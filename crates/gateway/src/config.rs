@@ -44,6 +44,7 @@ fn upstream(upstream: &Upstream) -> UpstreamSettings {
         url: upstream.url.clone(),
         kind: match upstream.kind {
             UpstreamKind::OpenAi => Some(Kind::OpenAi),
+            UpstreamKind::Anthropic => Some(Kind::Anthropic),
             UpstreamKind::Ollama => Some(Kind::Ollama),
             UpstreamKind::Auto => None,
         },

@@ -92,6 +92,15 @@ async fn route(
             ),
             exchange,
         ),
+        Route::StoredResponse => refuse(
+            Dialect::Responses,
+            &Refusal::new(
+                Reason::NotFound,
+                "The gateway keeps no responses: send the whole conversation as `input`, with \
+                 `store` false, instead of a response's id.",
+            ),
+            exchange,
+        ),
         Route::BadPath => refuse(
             Dialect::of_path(request.uri().path()),
             &Refusal::new(
@@ -138,7 +147,7 @@ async fn control(
 
 /// Answers with a refusal in the dialect.
 pub fn refuse(dialect: Dialect, refusal: &Refusal, exchange: Box<Exchange>) -> Response<OutBody> {
-    let body = dialect.refusal(refusal);
+    let body = dialect.refusal(refusal, exchange.id);
     exchange.refused(refusal.reason);
     let mut response = Response::new(OutBody::full(body));
     *response.status_mut() = refusal.reason.status();

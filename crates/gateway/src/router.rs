@@ -11,6 +11,7 @@ use crate::admin;
 use crate::app::SharedApp;
 use crate::dialect::Dialect;
 use crate::listen::ListenerKind;
+use crate::upstream::OptionalRoute;
 
 /// A model route.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -20,6 +21,9 @@ pub enum Endpoint {
     Embeddings,
     ListModels,
     GetModel,
+    Responses,
+    Messages,
+    CountTokens,
     OllamaChat,
     OllamaGenerate,
     OllamaEmbed,
@@ -31,11 +35,14 @@ pub enum Endpoint {
 }
 
 /// The model routes: method, path (which is also the path sent upstream), endpoint.
-const MODEL_ROUTES: [(Method, &str, Endpoint); 12] = [
+const MODEL_ROUTES: [(Method, &str, Endpoint); 15] = [
     (Method::POST, "/v1/chat/completions", Endpoint::ChatCompletions),
     (Method::POST, "/v1/completions", Endpoint::Completions),
     (Method::POST, "/v1/embeddings", Endpoint::Embeddings),
     (Method::GET, "/v1/models", Endpoint::ListModels),
+    (Method::POST, "/v1/responses", Endpoint::Responses),
+    (Method::POST, "/v1/messages", Endpoint::Messages),
+    (Method::POST, "/v1/messages/count_tokens", Endpoint::CountTokens),
     (Method::POST, "/api/chat", Endpoint::OllamaChat),
     (Method::POST, "/api/generate", Endpoint::OllamaGenerate),
     (Method::POST, "/api/embed", Endpoint::OllamaEmbed),
@@ -48,6 +55,8 @@ const MODEL_ROUTES: [(Method, &str, Endpoint); 12] = [
 
 /// In front of a model's id, which may hold slashes.
 const MODEL_PREFIX: &str = "/v1/models/";
+/// In front of the id of a response that OpenAI's own servers keep.
+const RESPONSE_PREFIX: &str = "/v1/responses/";
 
 /// Ollama's routes that change what the model server holds.
 const MANAGEMENT_ROUTES: [&str; 5] =
@@ -63,6 +72,8 @@ pub enum Route {
     WrongMethod(Dialect, &'static str),
     /// Models are managed elsewhere.
     Management,
+    /// A response that somebody kept: we keep none.
+    StoredResponse,
     /// Refused for its form.
     BadPath,
     /// A path of the models' own, but no route.
@@ -73,12 +84,15 @@ pub enum Route {
 
 impl Endpoint {
     /// Every endpoint, in the order of the routes.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::ChatCompletions,
         Self::Completions,
         Self::Embeddings,
         Self::ListModels,
         Self::GetModel,
+        Self::Responses,
+        Self::Messages,
+        Self::CountTokens,
         Self::OllamaChat,
         Self::OllamaGenerate,
         Self::OllamaEmbed,
@@ -97,6 +111,8 @@ impl Endpoint {
             | Self::Embeddings
             | Self::ListModels
             | Self::GetModel => Dialect::OpenAi,
+            Self::Responses => Dialect::Responses,
+            Self::Messages | Self::CountTokens => Dialect::Anthropic,
             Self::OllamaChat
             | Self::OllamaGenerate
             | Self::OllamaEmbed
@@ -105,6 +121,17 @@ impl Endpoint {
             | Self::OllamaTags
             | Self::OllamaPs
             | Self::OllamaVersion => Dialect::Ollama,
+        }
+    }
+
+    /// The route, where servers that speak the dialect may still not have it.
+    #[must_use]
+    pub const fn optional(self) -> Option<OptionalRoute> {
+        match self {
+            Self::Responses => Some(OptionalRoute::Responses),
+            Self::Messages => Some(OptionalRoute::Messages),
+            Self::CountTokens => Some(OptionalRoute::CountTokens),
+            _ => None,
         }
     }
 
@@ -138,6 +165,9 @@ pub fn find(method: &Method, path: &str) -> Route {
     if has_forbidden_bytes(path) {
         return Route::BadPath;
     }
+    if path.len() > RESPONSE_PREFIX.len() && path.starts_with(RESPONSE_PREFIX) {
+        return Route::StoredResponse;
+    }
     if MANAGEMENT_ROUTES.contains(&path) || path.starts_with(MANAGEMENT_PREFIX) {
         return Route::Management;
     }
@@ -148,7 +178,7 @@ pub fn find(method: &Method, path: &str) -> Route {
         return Route::Unknown(Dialect::Ollama);
     }
     if path.starts_with("/v1/") || path == "/v1" {
-        return Route::Unknown(Dialect::OpenAi);
+        return Route::Unknown(Dialect::of_path(path));
     }
     Route::Other
 }
@@ -261,6 +291,10 @@ mod tests {
             (Method::POST, "/v1/chat%5ccompletions", Route::BadPath),
             (Method::POST, "/v1/chat/completions%00", Route::BadPath),
             (Method::POST, "/v1/chat/completions%", Route::BadPath),
+            (Method::POST, "/v1/messages/batches", Route::Unknown(Dialect::Anthropic)),
+            (Method::GET, "/v1/messages", Route::WrongMethod(Dialect::Anthropic, "POST")),
+            (Method::DELETE, "/v1/responses/resp_1", Route::StoredResponse),
+            (Method::GET, "/v1/responses/resp_1/input_items", Route::StoredResponse),
             (Method::POST, "/api/pull", Route::Management),
             (Method::HEAD, "/api/blobs/sha256:0", Route::Management),
             (Method::DELETE, "/api/delete", Route::Management),

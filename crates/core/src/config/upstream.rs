@@ -56,6 +56,7 @@ const fn idle_default() -> Duration {
 #[serde(rename_all = "lowercase")]
 pub enum UpstreamKind {
     OpenAi,
+    Anthropic,
     Ollama,
     #[default]
     Auto,

@@ -8,13 +8,15 @@ use fluxgate_core::usage::UsageSource;
 
 use super::capture::Capture;
 use super::frames::{FrameSplitter, Inspect, Verdict};
-use super::{Dialect, Framing, ollama, openai};
+use super::{Dialect, Framing, anthropic, ollama, openai, responses};
 
 /// What an answer has shown so far.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Shown {
     /// The provider's own count, as last reported.
     pub reported: Option<Usage>,
+    /// Frames, whatever they brought.
+    pub frames: u64,
     /// Frames that brought text.
     pub text_frames: u64,
     /// Bytes of that text.
@@ -88,6 +90,8 @@ impl AnswerReader {
         let captured =
             self.reader.captures.as_deref().and_then(|captures| match self.reader.dialect {
                 Dialect::OpenAi => openai::captured_usage(captures),
+                Dialect::Responses => responses::captured_usage(captures),
+                Dialect::Anthropic => anthropic::captured_usage(captures),
                 Dialect::Ollama => ollama::captured_usage(captures),
             });
         let shown = &self.reader.shown;
@@ -100,6 +104,11 @@ impl AnswerReader {
         })
     }
 
+    /// Whole frames that have passed.
+    pub fn frames(&self) -> u64 {
+        self.reader.shown.frames
+    }
+
     /// Whether text has been delivered: the time of the first is the time to first token.
     pub fn has_text(&self) -> bool {
         self.reader.shown.text_frames > 0
@@ -108,23 +117,29 @@ impl AnswerReader {
 
 impl Inspect for Reader {
     fn frame(&mut self, frame: &[u8]) -> Verdict {
+        let shown = &mut self.shown;
+        shown.frames += 1;
         match self.dialect {
-            Dialect::OpenAi => openai::inspect(frame, self.withhold_usage, &mut self.shown),
-            Dialect::Ollama => {
-                ollama::inspect(frame, &mut self.shown);
-                Verdict::Pass
-            }
+            Dialect::OpenAi => return openai::inspect(frame, self.withhold_usage, shown),
+            Dialect::Responses => responses::inspect(frame, shown),
+            Dialect::Anthropic => anthropic::inspect(frame, shown),
+            Dialect::Ollama => ollama::inspect(frame, shown),
         }
+        Verdict::Pass
     }
 
     fn piece(&mut self, piece: &[u8]) {
         let captures = self.captures.get_or_insert_with(|| match self.dialect {
             Dialect::OpenAi => openai::captures(),
+            Dialect::Responses => responses::captures(),
+            Dialect::Anthropic => anthropic::captures(),
             Dialect::Ollama => ollama::captures(),
         });
         captures.iter_mut().for_each(|capture| capture.push(piece));
         self.shown.text_bytes += match self.dialect {
             Dialect::OpenAi => openai::text_bytes(piece),
+            Dialect::Responses => responses::text_bytes(piece),
+            Dialect::Anthropic => anthropic::text_bytes(piece),
             Dialect::Ollama => ollama::text_bytes(piece),
         };
     }

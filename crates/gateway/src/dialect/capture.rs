@@ -11,15 +11,15 @@ const VALUE_BYTES_MAX: usize = 4 * 1024;
 
 /// What follows the last `"name":` in `json`, from the first byte of the value.
 pub fn value_after<'a>(json: &'a [u8], quoted_name: &[u8]) -> Option<&'a [u8]> {
-    let mut end = json.len();
-    loop {
-        let at = memmem::rfind(json.get(..end)?, quoted_name)?;
+    values_after(json, quoted_name).next()
+}
+
+/// What follows each `"name":` in `json`, the last one first.
+pub fn values_after<'a>(json: &'a [u8], quoted_name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+    memmem::rfind_iter(json, quoted_name).filter_map(|at| {
         let rest = json.get(at + quoted_name.len()..)?.trim_ascii_start();
-        if let Some(value) = rest.strip_prefix(b":") {
-            return Some(value.trim_ascii_start());
-        }
-        end = at;
-    }
+        Some(rest.strip_prefix(b":")?.trim_ascii_start())
+    })
 }
 
 /// Reads the value at the start of `json`, whatever follows it.

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr2, memmem};
 
 use super::Framing;
 
@@ -28,6 +28,23 @@ pub trait Inspect {
     fn frame(&mut self, frame: &[u8]) -> Verdict;
     /// A piece of a frame that is too large to be held.
     fn piece(&mut self, piece: &[u8]);
+}
+
+/// The name of a server-sent event: its `event` field, else the first `type` of its data, which is
+/// the same name where a server leaves the field out.
+pub fn event_name(frame: &[u8]) -> &[u8] {
+    let named = frame
+        .split(|byte| matches!(byte, b'\n' | b'\r'))
+        .take_while(|line| !line.starts_with(b"data:"))
+        .find_map(|line| line.strip_prefix(b"event:"));
+    if let Some(name) = named {
+        return name.trim_ascii();
+    }
+    let Some(at) = memmem::find(frame, b"\"type\"") else { return b"" };
+    let value = frame.get(at + b"\"type\"".len()..).unwrap_or_default().trim_ascii_start();
+    let value = value.strip_prefix(b":").unwrap_or_default().trim_ascii_start();
+    let name = value.strip_prefix(b"\"").unwrap_or_default();
+    memchr(b'"', name).and_then(|end| name.get(..end)).unwrap_or_default()
 }
 
 #[derive(Debug)]

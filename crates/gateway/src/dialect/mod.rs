@@ -3,17 +3,19 @@
 //! nor upstreams.
 
 mod answer;
+mod anthropic;
 mod capture;
 mod frames;
 mod ollama;
 mod openai;
 pub mod outline;
+mod responses;
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fluxgate_core::Reason;
+use fluxgate_core::{Reason, RequestId};
 use http::HeaderValue;
 
 pub use answer::{AnswerReader, Ending};
@@ -21,12 +23,14 @@ pub use ollama::{canonical_name, loaded};
 use outline::{Field, Kind, Outline};
 
 use crate::router::Endpoint;
-use crate::upstream::Kind as UpstreamKind;
 
 /// A closed list: matched exhaustively wherever a dialect makes a difference.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Dialect {
     OpenAi,
+    /// OpenAI's Responses: the same errors, other streams.
+    Responses,
+    Anthropic,
     Ollama,
 }
 
@@ -46,8 +50,8 @@ pub enum Framing {
 pub struct Ask {
     pub model: String,
     pub stream: bool,
-    /// The members that are changed on the way up.
-    pub edits: Vec<Edit>,
+    /// Asks the stream for its usage, where the upstream takes that.
+    pub usage_edit: Option<Edit>,
     /// The usage frame of the stream is ours: the client didn't ask for it.
     pub withhold_usage: bool,
     /// Tokens of the prompt by our own estimate.
@@ -56,12 +60,26 @@ pub struct Ask {
     pub load_only: bool,
 }
 
+impl Ask {
+    /// A document from a model.
+    fn of(model: String, prompt_estimate: u64) -> Self {
+        Self {
+            model,
+            stream: false,
+            usage_edit: None,
+            withhold_usage: false,
+            prompt_estimate,
+            load_only: false,
+        }
+    }
+}
+
 /// One splice of the body: the bytes in `at..until` give way to `with`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Edit {
     pub at: usize,
     pub until: usize,
-    pub with: &'static [u8],
+    pub with: Bytes,
 }
 
 /// A refusal on its way to the client.
@@ -98,17 +116,17 @@ impl Dialect {
     /// The dialect that a path's callers expect, also where there is no such route.
     #[must_use]
     pub fn of_path(path: &str) -> Self {
-        if path.starts_with("/api/") { Self::Ollama } else { Self::OpenAi }
-    }
-
-    /// Whether an upstream of this kind speaks it.
-    #[must_use]
-    pub const fn fits(self, kind: UpstreamKind) -> bool {
-        match (self, kind) {
-            // Ollama offers OpenAI's routes beside its own.
-            (Self::OpenAi, UpstreamKind::OpenAi | UpstreamKind::Ollama)
-            | (Self::Ollama, UpstreamKind::Ollama) => true,
-            (Self::Ollama, UpstreamKind::OpenAi) => false,
+        let under = |prefix: &str| {
+            path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if under("/api") {
+            Self::Ollama
+        } else if under("/v1/messages") {
+            Self::Anthropic
+        } else if under("/v1/responses") {
+            Self::Responses
+        } else {
+            Self::OpenAi
         }
     }
 
@@ -119,24 +137,29 @@ impl Dialect {
     pub fn read(self, endpoint: Endpoint, outline: &Outline<'_>) -> Result<Ask, Refusal> {
         match self {
             Self::OpenAi => openai::read(endpoint, outline),
+            Self::Responses => responses::read(outline),
+            Self::Anthropic => anthropic::read(endpoint, outline),
             Self::Ollama => ollama::read(endpoint, outline),
         }
     }
 
-    /// The body of a refusal.
+    /// The body of a refusal of the request with this id.
     #[must_use]
-    pub fn refusal(self, refusal: &Refusal) -> Bytes {
+    pub fn refusal(self, refusal: &Refusal, id: RequestId) -> Bytes {
         match self {
-            Self::OpenAi => openai::refusal(refusal),
+            Self::OpenAi | Self::Responses => openai::refusal(refusal),
+            Self::Anthropic => anthropic::refusal(refusal, id),
             Self::Ollama => ollama::refusal(refusal),
         }
     }
 
-    /// The frame that ends a stream which can't be finished.
+    /// The frame that ends a stream which can't be finished, behind so many others.
     #[must_use]
-    pub fn error_frame(self, refusal: &Refusal) -> Bytes {
+    pub fn error_frame(self, refusal: &Refusal, id: RequestId, frames_before: u64) -> Bytes {
         match self {
             Self::OpenAi => openai::error_frame(refusal),
+            Self::Responses => responses::error_frame(refusal, frames_before),
+            Self::Anthropic => anthropic::error_frame(refusal, id),
             Self::Ollama => ollama::refusal_line(refusal),
         }
     }

@@ -50,14 +50,7 @@ pub fn read(endpoint: Endpoint, outline: &Outline<'_>) -> Result<Ask, Refusal> {
         )
         .param("keep_alive"));
     }
-    Ok(Ask {
-        model,
-        stream,
-        edits: Vec::new(),
-        withhold_usage: false,
-        prompt_estimate: estimate(outline),
-        load_only,
-    })
+    Ok(Ask { stream, load_only, ..Ask::of(model, estimate(outline)) })
 }
 
 /// A `keep_alive` of nothing: the number 0, or a duration such as `"0"` or `"0m"`.

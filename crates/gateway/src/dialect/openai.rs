@@ -27,18 +27,17 @@ pub fn read(endpoint: Endpoint, outline: &Outline<'_>) -> Result<Ask, Refusal> {
     for (field, kinds) in expected(endpoint) {
         super::expect_kind(outline, *field, kinds)?;
     }
-    let mut edits = Vec::new();
-    let mut withhold_usage = false;
-    if stream && matches!(endpoint, Endpoint::ChatCompletions | Endpoint::Completions) {
-        withhold_usage = ask_for_usage(outline, &mut edits)?;
-    }
+    let usage_edit =
+        if stream && matches!(endpoint, Endpoint::ChatCompletions | Endpoint::Completions) {
+            ask_for_usage(outline)?
+        } else {
+            None
+        };
     Ok(Ask {
-        model,
         stream,
-        edits,
-        withhold_usage,
-        prompt_estimate: estimate(outline),
-        load_only: false,
+        withhold_usage: usage_edit.is_some(),
+        usage_edit,
+        ..Ask::of(model, estimate(outline))
     })
 }
 
@@ -61,9 +60,8 @@ fn expected(endpoint: Endpoint) -> &'static [(Field, super::Expected)] {
     }
 }
 
-/// Makes the stream end with its usage. Gives whether that frame has to be withheld, since the
-/// client didn't ask for it.
-fn ask_for_usage(outline: &Outline<'_>, edits: &mut Vec<Edit>) -> Result<bool, Refusal> {
+/// What makes the stream end with its usage, where the client didn't ask for that itself.
+fn ask_for_usage(outline: &Outline<'_>) -> Result<Option<Edit>, Refusal> {
     let (at, until, with): (usize, usize, &'static [u8]) = match outline.field(Field::StreamOptions)
     {
         None => {
@@ -73,7 +71,7 @@ fn ask_for_usage(outline: &Outline<'_>, edits: &mut Vec<Edit>) -> Result<bool, R
         Some(options) => match options.kind {
             Kind::Null => (options.range.start, options.range.end, br#"{"include_usage":true}"#),
             Kind::Object => match outline.stream_option(StreamOption::IncludeUsage) {
-                Some(asked) if asked.as_bool() == Some(true) => return Ok(false),
+                Some(asked) if asked.as_bool() == Some(true) => return Ok(None),
                 Some(asked) if asked.is_null() || asked.as_bool() == Some(false) => {
                     (asked.range.start, asked.range.end, b"true")
                 }
@@ -91,8 +89,7 @@ fn ask_for_usage(outline: &Outline<'_>, edits: &mut Vec<Edit>) -> Result<bool, R
             _ => return Err(super::wrong_type("stream_options", "an object")),
         },
     };
-    edits.push(Edit { at, until, with });
-    Ok(true)
+    Ok(Some(Edit { at, until, with: Bytes::from_static(with) }))
 }
 
 #[derive(Serialize)]
@@ -101,23 +98,27 @@ struct ErrorBody<'a> {
 }
 
 #[derive(Serialize)]
-struct ErrorObject<'a> {
-    message: &'a str,
+pub struct ErrorObject<'a> {
+    pub message: &'a str,
     r#type: &'a str,
-    param: Option<&'a str>,
-    code: &'a str,
+    pub param: Option<&'a str>,
+    pub code: &'a str,
 }
 
-/// `{"error":{"message","type","param","code"}}`
-pub fn refusal(refusal: &Refusal) -> Bytes {
-    let body = ErrorBody {
-        error: ErrorObject {
+impl<'a> ErrorObject<'a> {
+    pub fn of(refusal: &'a Refusal) -> Self {
+        Self {
             message: &refusal.message,
             r#type: error_type(refusal.reason),
             param: refusal.param.as_deref(),
             code: refusal.reason.code(),
-        },
-    };
+        }
+    }
+}
+
+/// `{"error":{"message","type","param","code"}}`
+pub fn refusal(refusal: &Refusal) -> Bytes {
+    let body = ErrorBody { error: ErrorObject::of(refusal) };
     serde_json::to_vec(&body).unwrap_or_default().into()
 }
 

@@ -137,14 +137,13 @@ fn too_large(limits: &Limits) -> Refusal {
 
 /// A body on its way up: the client's bytes with ours spliced in, and no copy of what stays.
 #[must_use]
-pub fn splice(body: &Bytes, edits: &[Edit]) -> Vec<Bytes> {
+pub fn splice(body: &Bytes, mut edits: Vec<&Edit>) -> Vec<Bytes> {
     let mut pieces = Vec::with_capacity(2 * edits.len() + 1);
     let mut from = 0;
-    let mut sorted: Vec<&Edit> = edits.iter().collect();
-    sorted.sort_by_key(|edit| edit.at);
-    for edit in sorted {
+    edits.sort_by_key(|edit| edit.at);
+    for edit in edits {
         pieces.push(body.slice(from..edit.at.max(from)));
-        pieces.push(Bytes::from_static(edit.with));
+        pieces.push(edit.with.clone());
         from = edit.until.max(from);
     }
     pieces.push(body.slice(from.min(body.len())..));

@@ -4,9 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-};
+use http::header::{ACCEPT_ENCODING, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use crate::middleware::REQUEST_ID;
 use crate::upstream::Upstream;
@@ -57,8 +55,8 @@ pub fn upwards(
     }
     head.header(ACCEPT_ENCODING.as_str(), &IDENTITY);
     head.header(REQUEST_ID.as_str(), request_id);
-    if let Some(authorization) = &upstream.authorization {
-        head.header(AUTHORIZATION.as_str(), authorization);
+    if let Some((name, credential)) = upstream.credential() {
+        head.header(name.as_str(), credential);
     }
     if !client.contains_key(CONTENT_TYPE) {
         // The body was read as JSON; servers that look at this want to be told.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fluxgate_core::Reason;
 use http::header::CONTENT_TYPE;
+use http::request::Parts;
 use http::{HeaderValue, Response};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -46,6 +47,9 @@ impl Listing {
             Endpoint::ChatCompletions
             | Endpoint::Completions
             | Endpoint::Embeddings
+            | Endpoint::Responses
+            | Endpoint::Messages
+            | Endpoint::CountTokens
             | Endpoint::OllamaChat
             | Endpoint::OllamaGenerate
             | Endpoint::OllamaEmbed
@@ -58,20 +62,29 @@ impl Listing {
     ///
     /// # Errors
     /// An unknown model; listings that were never read.
-    pub async fn answer(self, worker: &Worker, path: &str) -> Result<Response<OutBody>, Refusal> {
+    pub async fn answer(self, worker: &Worker, head: &Parts) -> Result<Response<OutBody>, Refusal> {
+        // Anthropic's clients ask under the same path for a listing of their own form.
+        let of_anthropic = head.headers.contains_key("anthropic-version");
         let snapshot = known(worker).await?;
         match self {
+            Self::Models if of_anthropic => Ok(json(&AnthropicList::of(
+                offered(&snapshot, Dialect::Anthropic).map(anthropic_entry).collect(),
+            ))),
             Self::Models => Ok(json(&ModelList {
                 object: "list",
-                data: offered(&snapshot, Dialect::OpenAi).map(entry).collect(),
+                data: snapshot.offers().map(|offer| entry(&offer.model)).collect(),
             })),
             Self::Model => {
-                let id = model_in(path)?;
+                let id = model_in(head.uri.path())?;
                 let offer = match snapshot.find(&id) {
                     Some(offer) => offer,
                     None => return Err(no_such_model(&snapshot)),
                 };
-                Ok(json(&entry(&offer.model)))
+                Ok(if of_anthropic {
+                    json(&anthropic_entry(&offer.model))
+                } else {
+                    json(&entry(&offer.model))
+                })
             }
             Self::Tags => Ok(json(&Tags {
                 models: offered(&snapshot, Dialect::Ollama)
@@ -104,7 +117,7 @@ async fn known(worker: &Worker) -> Result<Arc<Snapshot>, Refusal> {
 fn offered(snapshot: &Snapshot, dialect: Dialect) -> impl Iterator<Item = &Model> {
     snapshot
         .offers()
-        .filter(move |offer| super::has_fitting(offer, dialect))
+        .filter(move |offer| super::choose::any_serves(offer, dialect))
         .map(|offer| &offer.model)
 }
 
@@ -138,6 +151,16 @@ fn json(answer: &impl Serialize) -> Response<OutBody> {
     response
 }
 
+fn anthropic_entry(model: &Model) -> AnthropicEntry<'_> {
+    let created = model.created.unwrap_or(CREATED_UNKNOWN);
+    AnthropicEntry {
+        r#type: "model",
+        id: &model.id,
+        display_name: &model.id,
+        created_at: chrono::DateTime::from_timestamp(created, 0).unwrap_or_default(),
+    }
+}
+
 fn entry(model: &Model) -> ModelEntry<'_> {
     ModelEntry {
         id: &model.id,
@@ -159,6 +182,30 @@ struct ModelEntry<'a> {
     object: &'static str,
     created: i64,
     owned_by: &'a str,
+}
+
+#[derive(Serialize)]
+struct AnthropicList<'a> {
+    data: Vec<AnthropicEntry<'a>>,
+    has_more: bool,
+    first_id: Option<&'a str>,
+    last_id: Option<&'a str>,
+}
+
+impl<'a> AnthropicList<'a> {
+    fn of(data: Vec<AnthropicEntry<'a>>) -> Self {
+        let first_id = data.first().map(|entry| entry.id);
+        let last_id = data.last().map(|entry| entry.id);
+        Self { data, has_more: false, first_id, last_id }
+    }
+}
+
+#[derive(Serialize)]
+struct AnthropicEntry<'a> {
+    r#type: &'static str,
+    id: &'a str,
+    display_name: &'a str,
+    created_at: chrono::DateTime<chrono::Utc>,
 }
 
 #[derive(Serialize)]

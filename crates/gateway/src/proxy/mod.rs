@@ -5,6 +5,7 @@
 //! dropped, whatever way the request ends.
 
 pub mod body;
+mod choose;
 mod headers;
 mod listing;
 mod out;
@@ -25,11 +26,11 @@ pub use out::OutBody;
 
 use crate::auth::identify;
 use crate::dialect::outline::{Outline, OutlineFault};
-use crate::dialect::{self, Ask, Dialect, Refusal};
+use crate::dialect::{self, Ask, Refusal};
 use crate::exchange::Exchange;
 use crate::middleware;
 use crate::router::{self, Endpoint};
-use crate::upstream::catalog::{Offer, Snapshot};
+use crate::upstream::catalog::Snapshot;
 use crate::worker::Worker;
 use relay::Relay;
 use send::{Answer, Sending};
@@ -75,12 +76,12 @@ async fn serve(
     let principal = identify::caller(&worker.keys, exchange.client, request.headers()).await?;
     exchange.of_key(principal.key, principal.owner);
 
+    let (head, body) = request.into_parts();
     if let Some(listing) = listing::Listing::of(endpoint) {
-        return listing.answer(worker, request.uri().path()).await.map(Served::Here);
+        return listing.answer(worker, &head).await.map(Served::Here);
     }
 
     // Read.
-    let (head, body) = request.into_parts();
     check_encoding(&head)?;
     let (limits, budget) = (worker.app.settings.load().limits, &worker.app.bodies);
     let waiting = Instant::now();
@@ -172,7 +173,7 @@ async fn offering(
     exchange: &mut Exchange,
 ) -> Result<Arc<Snapshot>, Refusal> {
     let offers = |snapshot: &Snapshot| {
-        snapshot.find(model).is_some_and(|offer| has_fitting(offer, endpoint.dialect()))
+        snapshot.find(model).is_some_and(|offer| choose::any_serves(offer, endpoint.dialect()))
     };
     let snapshot = worker.app.upstreams.snapshot();
     if offers(&snapshot) {
@@ -183,10 +184,6 @@ async fn offering(
     exchange.waited(waiting);
     let snapshot = worker.app.upstreams.snapshot();
     if offers(&snapshot) { Ok(snapshot) } else { Err(no_such_model(&snapshot)) }
-}
-
-fn has_fitting(offer: &Offer, dialect: Dialect) -> bool {
-    offer.upstreams.iter().any(|upstream| upstream.kind().is_some_and(|kind| dialect.fits(kind)))
 }
 
 /// Names in the refusal of an unknown model: a screenful.

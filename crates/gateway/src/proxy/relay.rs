@@ -203,15 +203,16 @@ impl Relay {
     fn cut(&mut self, reason: Reason) {
         let usage = self.usage();
         self.source = None;
-        if self.reader.as_ref().is_some_and(AnswerReader::between_frames) {
-            let refusal = Refusal::new(reason, sentence(reason));
-            self.ready.push_back(self.dialect.error_frame(&refusal));
-        } else {
-            self.broken = true;
+        let Some(exchange) = self.exchange.take() else { return };
+        match self.reader.as_ref().filter(|reader| reader.between_frames()) {
+            Some(reader) => {
+                let refusal = Refusal::new(reason, sentence(reason));
+                let frame = self.dialect.error_frame(&refusal, exchange.id, reader.frames());
+                self.ready.push_back(frame);
+            }
+            None => self.broken = true,
         }
-        if let Some(exchange) = self.exchange.take() {
-            exchange.cut(reason, usage);
-        }
+        exchange.cut(reason, usage);
     }
 
     /// What the answer used; nothing where it is an error.

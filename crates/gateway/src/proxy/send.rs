@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::body::splice;
-use super::headers;
+use super::{choose, headers};
 use crate::dialect::{Ask, Refusal};
 use crate::exchange::Exchange;
 use crate::router::Endpoint;
@@ -26,7 +26,7 @@ use crate::worker::Worker;
 /// Until something that failed just now may work again.
 pub const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// The most that is read of an answer which we look into, or read only to keep its connection.
-const ERROR_BYTES_MAX: usize = 64 * 1024;
+const ERROR_BYTES_MAX: usize = 1024 * 1024;
 /// How long the rest of a refused answer is waited for.
 const REST_WITHIN: Duration = Duration::from_secs(1);
 
@@ -56,6 +56,8 @@ pub enum AnswerBody {
 enum Failure {
     /// It saw nothing of the request: another may be tried.
     Unreached(Refusal),
+    /// It doesn't have the route: another may.
+    NotOffered,
     Final(Refusal),
 }
 
@@ -69,20 +71,21 @@ impl Sending<'_> {
         offer: &Offer,
         exchange: &mut Exchange,
     ) -> Result<Answer, Refusal> {
-        let dialect = self.endpoint.dialect();
-        let (mut tried, mut failure) = (0, unavailable());
-        while let Some((index, upstream)) =
-            offer.best(|kind| dialect.fits(kind), tried, Instant::now())
-        {
+        let (mut tried, mut failure) = (0, None);
+        loop {
+            let now = Instant::now();
+            let rank = |upstream: &Upstream| choose::rank_for(upstream, self.endpoint, now);
+            let Some((index, upstream)) = offer.best(rank, tried, now) else { break };
             tried |= 1 << index;
             exchange.through(upstream.enter());
             match self.to(upstream, exchange).await {
                 Ok(answer) => return Ok(answer),
-                Err(Failure::Unreached(refusal)) => failure = refusal,
+                Err(Failure::Unreached(refusal)) => failure = Some(refusal),
+                Err(Failure::NotOffered) => {}
                 Err(Failure::Final(refusal)) => return Err(refusal),
             }
         }
-        Err(failure)
+        Err(failure.unwrap_or_else(|| not_offered(self.endpoint, offer)))
     }
 
     async fn to(
@@ -90,10 +93,22 @@ impl Sending<'_> {
         upstream: &Arc<Upstream>,
         exchange: &mut Exchange,
     ) -> Result<Answer, Failure> {
-        let asks_usage = upstream.takes_stream_usage() && !self.ask.edits.is_empty();
+        let asks_usage = upstream.takes_stream_usage() && self.ask.usage_edit.is_some();
         let (head, mut body) = self.send(upstream, asks_usage, exchange).await?;
+        if let Some(route) = self.endpoint.optional()
+            && matches!(head.status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)
+        {
+            let bytes = self.read(upstream, &mut body).await?;
+            self.worker.pools.keep(upstream, body);
+            if head.status == StatusCode::METHOD_NOT_ALLOWED || !names_a_model(&bytes) {
+                upstream.offers_not(route, Instant::now());
+                return Err(Failure::NotOffered);
+            }
+            let body = AnswerBody::Read(bytes);
+            return Ok(Answer { upstream: Arc::clone(upstream), head, body });
+        }
         if asks_usage && head.status == StatusCode::BAD_REQUEST {
-            let bytes = body.collect(ERROR_BYTES_MAX).await.map_err(|_| broke_off())?;
+            let bytes = self.read(upstream, &mut body).await?;
             self.worker.pools.keep(upstream, body);
             if !names_stream_options(&bytes) {
                 let body = AnswerBody::Read(bytes);
@@ -113,7 +128,7 @@ impl Sending<'_> {
         asks_usage: bool,
         exchange: &mut Exchange,
     ) -> Result<(AnswerHead, Body), Failure> {
-        let edits = if asks_usage { self.ask.edits.as_slice() } else { &[] };
+        let edits = self.ask.usage_edit.iter().filter(|_| asks_usage).collect();
         let body = splice(self.body, edits);
         let head = self.head(upstream, body.iter().map(Bytes::len).sum(), exchange);
         let request = Outgoing { head: &head, body: &body };
@@ -130,6 +145,18 @@ impl Sending<'_> {
             Err(_) => {
                 let text = "The model server didn't begin to answer in time.";
                 Err(Failure::Final(Refusal::new(Reason::UpstreamTimeout, text)))
+            }
+        }
+    }
+
+    /// An error's body, which we have to look into.
+    async fn read(&self, upstream: &Upstream, body: &mut Body) -> Result<Bytes, Failure> {
+        match timeout(upstream.settings.idle, body.collect(ERROR_BYTES_MAX)).await {
+            Ok(Ok(bytes)) => Ok(bytes),
+            Ok(Err(_)) => Err(broke_off()),
+            Err(_) => {
+                let text = "The model server fell silent in the middle of its answer.";
+                Err(Failure::Final(Refusal::new(Reason::UpstreamStalled, text)))
             }
         }
     }
@@ -207,6 +234,25 @@ fn failure(upstream: &Upstream, error: &SendError) -> Failure {
     }
 }
 
+/// Of those that could be asked none has the route.
+fn not_offered(endpoint: Endpoint, offer: &Offer) -> Refusal {
+    let asked: Vec<&str> = offer
+        .upstreams
+        .iter()
+        .filter(|upstream| choose::rank(upstream, endpoint.dialect()).is_some())
+        .map(|upstream| &*upstream.settings.name)
+        .collect();
+    if asked.is_empty() || endpoint.optional().is_none() {
+        return unavailable();
+    }
+    let text = format!(
+        "The model servers that offer this model don't have {}: {}.",
+        endpoint.path(),
+        asked.join(", ")
+    );
+    Refusal::new(Reason::RouteNotOffered, text)
+}
+
 fn unavailable() -> Refusal {
     let text = "No model server that offers this model can be reached.";
     Refusal::new(Reason::UpstreamUnavailable, text).retry_after(RETRY_AFTER)
@@ -221,6 +267,11 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 fn broke_off() -> Failure {
     let text = "The model server's answer broke off.";
     Failure::Final(Refusal::new(Reason::UpstreamBroken, text))
+}
+
+/// A 404 about a model names it so; one about the route doesn't.
+fn names_a_model(body: &[u8]) -> bool {
+    memmem::find(&body.to_ascii_lowercase(), b"model").is_some()
 }
 
 fn names_stream_options(body: &[u8]) -> bool {

@@ -25,6 +25,8 @@ pub struct Model {
     /// Seconds since 1970, where the listing says so.
     pub created: Option<i64>,
     pub owned_by: Option<Box<str>>,
+    /// The window, where the listing tells it.
+    pub context_tokens: Option<u64>,
     /// Its entry in Ollama's own listing.
     pub ollama: Option<Arc<RawValue>>,
 }
@@ -144,12 +146,12 @@ impl Snapshot {
 }
 
 impl Offer {
-    /// The upstream of a fitting kind that has the least under way, those that are down last.
-    /// `tried` has a bit for each upstream that was tried already.
+    /// The upstream of the first rank that has the least under way, those that are down last; one
+    /// without a rank isn't asked. `tried` has a bit for each upstream that was tried already.
     #[must_use]
     pub fn best(
         &self,
-        fits: impl Fn(Kind) -> bool,
+        rank: impl Fn(&Upstream) -> Option<u8>,
         tried: u64,
         now: Instant,
     ) -> Option<(usize, &Arc<Upstream>)> {
@@ -157,10 +159,10 @@ impl Offer {
             .iter()
             .enumerate()
             .take(u64::BITS as usize)
-            .filter(|(index, upstream)| {
-                tried & (1 << index) == 0 && upstream.kind().is_some_and(&fits)
-            })
-            .min_by_key(|(_, upstream)| (!upstream.is_up(now), upstream.in_flight()))
+            .filter(|(index, _)| tried & (1 << index) == 0)
+            .filter_map(|(index, upstream)| Some((rank(upstream)?, index, upstream)))
+            .min_by_key(|(rank, _, upstream)| (!upstream.is_up(now), *rank, upstream.in_flight()))
+            .map(|(_, index, upstream)| (index, upstream))
     }
 }
 

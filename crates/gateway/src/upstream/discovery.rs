@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONNECTION};
+use http::header::{ACCEPT, CONNECTION};
 use http::{HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -20,6 +20,11 @@ use super::{Kind, Upstream};
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// A provider's listing has some hundred models.
 const LISTING_BYTES_MAX: usize = 8 * 1024 * 1024;
+const MODELS: &str = "/v1/models";
+/// Anthropic's listing comes in pages; this is its largest.
+const ANTHROPIC_MODELS: &str = "/v1/models?limit=1000";
+/// The version of Anthropic's API whose listing we read.
+const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// One question a connection: servers that answer one alone say so at the end of it anyway.
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
@@ -45,19 +50,16 @@ pub enum DiscoveryError {
 pub async fn ask(upstream: &Upstream) -> Result<Listing, DiscoveryError> {
     match upstream.kind() {
         Some(Kind::Ollama) => ollama(upstream).await,
-        Some(Kind::OpenAi) => openai(upstream).await,
-        None => match version(upstream).await {
-            Ok(Some(_)) => {
+        Some(Kind::OpenAi | Kind::Anthropic) => models(upstream).await.map(|(_, listing)| listing),
+        None => {
+            if version(upstream).await?.is_some() {
                 upstream.found_kind(Kind::Ollama);
-                ollama(upstream).await
+                return ollama(upstream).await;
             }
-            Ok(None) => {
-                let listing = openai(upstream).await?;
-                upstream.found_kind(Kind::OpenAi);
-                Ok(listing)
-            }
-            Err(error) => Err(error),
-        },
+            let (kind, listing) = models(upstream).await?;
+            upstream.found_kind(kind);
+            Ok(listing)
+        }
     }
 }
 
@@ -80,14 +82,11 @@ async fn ollama(upstream: &Upstream) -> Result<Listing, DiscoveryError> {
         .into_iter()
         .filter_map(|raw| {
             let tag: Tag<'_> = serde_json::from_str(raw.get()).ok()?;
-            let created = tag
-                .modified_at
-                .and_then(|at| chrono::DateTime::parse_from_rfc3339(&at).ok())
-                .map(|at| at.timestamp());
             Some(Model {
                 id: Arc::from(&*tag.name),
-                created,
+                created: tag.modified_at.and_then(|at| timestamp(&at)),
                 owned_by: None,
+                context_tokens: None,
                 ollama: Some(Arc::from(raw.to_owned())),
             })
         })
@@ -96,21 +95,17 @@ async fn ollama(upstream: &Upstream) -> Result<Listing, DiscoveryError> {
     Ok(Listing { models, version })
 }
 
-async fn openai(upstream: &Upstream) -> Result<Listing, DiscoveryError> {
-    let path = "/v1/models";
+/// The listing that OpenAI's and Anthropic's servers have under the same path, told apart by shape.
+async fn models(upstream: &Upstream) -> Result<(Kind, Listing), DiscoveryError> {
+    let path = if upstream.kind() == Some(Kind::Anthropic) { ANTHROPIC_MODELS } else { MODELS };
     let body = get(upstream, path).await?;
     let listed: Models = read(path, &body)?;
-    let models = listed
-        .data
-        .into_iter()
-        .map(|entry| Model {
-            id: Arc::from(entry.id),
-            created: entry.created.map(|seconds| seconds as i64),
-            owned_by: entry.owned_by.map(Box::from),
-            ollama: None,
-        })
-        .collect();
-    Ok(Listing { models, version: None })
+    // OpenAI's says `"object":"list"` and its entries `"object":"model"`.
+    let of_anthropic = listed.object.is_none()
+        && listed.data.first().is_some_and(|entry| entry.r#type.as_deref() == Some("model"));
+    let kind = if of_anthropic { Kind::Anthropic } else { Kind::OpenAi };
+    let models = listed.data.into_iter().map(ModelEntry::into_model).collect();
+    Ok((kind, Listing { models, version: None }))
 }
 
 /// Ollama's version; `None` where the server is another.
@@ -135,8 +130,11 @@ async fn exchange(upstream: &Upstream, path: &'static str) -> Result<Bytes, Disc
     let mut head = RequestHead::new(&Method::GET, [&upstream.base_path, path], &upstream.host);
     head.header(ACCEPT.as_str(), &JSON);
     head.header(CONNECTION.as_str(), &CLOSE);
-    if let Some(authorization) = &upstream.authorization {
-        head.header(AUTHORIZATION.as_str(), authorization);
+    if let Some((name, credential)) = upstream.credential() {
+        head.header(name.as_str(), credential);
+    }
+    if upstream.kind() == Some(Kind::Anthropic) {
+        head.header("anthropic-version", &ANTHROPIC_VERSION);
     }
     let head = head.end_without_body();
     let answer = connection.send(Outgoing { head: &head, body: &[] }, |_| false).await?;
@@ -179,13 +177,46 @@ struct Running {
 
 #[derive(Deserialize)]
 struct Models {
+    object: Option<String>,
     data: Vec<ModelEntry>,
 }
 
+/// An entry of either listing.
 #[derive(Deserialize)]
 struct ModelEntry {
     id: String,
+    r#type: Option<String>,
     // Some servers write it with a fraction.
     created: Option<f64>,
+    created_at: Option<String>,
     owned_by: Option<String>,
+    meta: Option<Meta>,
+    /// vLLM's word for the window.
+    max_model_len: Option<u64>,
+}
+
+/// llama.cpp's own.
+#[derive(Deserialize)]
+struct Meta {
+    n_ctx: Option<u64>,
+}
+
+impl ModelEntry {
+    fn into_model(self) -> Model {
+        Model {
+            id: Arc::from(self.id),
+            created: self
+                .created
+                .map(|seconds| seconds as i64)
+                .or_else(|| timestamp(self.created_at.as_deref()?)),
+            owned_by: self.owned_by.map(Box::from),
+            context_tokens: self.meta.and_then(|meta| meta.n_ctx).or(self.max_model_len),
+            ollama: None,
+        }
+    }
+}
+
+/// Seconds since 1970 of a date in RFC 3339.
+fn timestamp(date: &str) -> Option<i64> {
+    chrono::DateTime::parse_from_rfc3339(date).ok().map(|at| at.timestamp())
 }

@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use fluxgate_core::Secret;
-use http::HeaderValue;
+use http::header::{AUTHORIZATION, InvalidHeaderValue};
+use http::{HeaderName, HeaderValue};
 use rustls::pki_types::ServerName;
 use thiserror::Error;
 use url::Url;
@@ -23,19 +24,33 @@ use url::Url;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Kind {
     OpenAi,
+    Anthropic,
     Ollama,
 }
 
 impl Kind {
-    const ALL: [Self; 2] = [Self::OpenAi, Self::Ollama];
+    const ALL: [Self; 3] = [Self::OpenAi, Self::Anthropic, Self::Ollama];
 
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
             Self::Ollama => "ollama",
         }
     }
+}
+
+/// Routes that servers of a kind may have or not; whether one has is learned by asking it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OptionalRoute {
+    Responses,
+    Messages,
+    CountTokens,
+}
+
+impl OptionalRoute {
+    const COUNT: usize = 3;
 }
 
 /// How an upstream is set up.
@@ -68,12 +83,14 @@ pub struct Upstream {
     pub host: HeaderValue,
     /// The path in front of every route, without the slash at its end.
     pub base_path: Box<str>,
-    /// Our own credential there.
-    pub authorization: Option<HeaderValue>,
+    /// Our own credential there, in each of the two ways to show it.
+    credential: Option<Credential>,
     /// What it speaks, once known: an index into [`Kind::ALL`] plus one, or 0.
     kind: AtomicU8,
     /// It refused to be asked for a stream's usage; remembered until it is set up anew.
     refuses_stream_usage: AtomicBool,
+    /// Milliseconds of the process's clock until which an optional route isn't tried there.
+    not_offered_until_ms: [AtomicU64; OptionalRoute::COUNT],
     in_flight: AtomicU32,
     /// Milliseconds of the process's clock until which nothing new is sent there.
     down_until_ms: AtomicU64,
@@ -88,6 +105,10 @@ pub struct Target {
     pub tls: Option<ServerName<'static>>,
 }
 
+/// A route that an upstream turned out not to have is asked for again after this long: it may have
+/// been updated.
+const NOT_OFFERED_FOR: Duration = Duration::from_secs(600);
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// The first pause after a failed connection; it doubles with each failure in a row.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
@@ -121,16 +142,12 @@ impl Upstream {
             _ => None,
         };
         let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-        let authorization = settings
+        let credential = settings
             .api_key
             .as_ref()
-            .map(|key| {
-                let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose()))
-                    .map_err(|_| unusable("api_key holds a character that no header may hold"))?;
-                value.set_sensitive(true);
-                Ok(value)
-            })
-            .transpose()?;
+            .map(|key| Credential::new(key))
+            .transpose()
+            .map_err(|_| unusable("api_key holds a character that no header may hold"))?;
         let path = url.path().trim_end_matches('/');
         Ok(Self {
             serial,
@@ -141,9 +158,10 @@ impl Upstream {
                 .map_err(|_| unusable("the host can't stand in a header"))?,
             // `http://host/v1` is how OpenAI's clients write the same server.
             base_path: path.strip_suffix("/v1").unwrap_or(path).into(),
-            authorization,
+            credential,
             kind: AtomicU8::new(settings.kind.map_or(0, |kind| kind as u8 + 1)),
             refuses_stream_usage: AtomicBool::new(!settings.stream_usage),
+            not_offered_until_ms: std::array::from_fn(|_| AtomicU64::new(0)),
             in_flight: AtomicU32::new(0),
             down_until_ms: AtomicU64::new(0),
             failures: AtomicU32::new(0),
@@ -161,6 +179,31 @@ impl Upstream {
     /// It was found out what it speaks.
     pub fn found_kind(&self, kind: Kind) {
         self.kind.store(kind as u8 + 1, Ordering::Relaxed);
+    }
+
+    /// Our credential there as its kind takes it: header and value.
+    #[must_use]
+    pub fn credential(&self) -> Option<(HeaderName, &HeaderValue)> {
+        let credential = self.credential.as_ref()?;
+        Some(match self.kind() {
+            Some(Kind::Anthropic) => (API_KEY, &credential.bare),
+            Some(Kind::OpenAi | Kind::Ollama) | None => (AUTHORIZATION, &credential.bearer),
+        })
+    }
+
+    /// Whether it is worth asking for an optional route.
+    #[must_use]
+    pub fn may_offer(&self, route: OptionalRoute, now: Instant) -> bool {
+        self.not_offered_until_ms
+            .get(route as usize)
+            .is_none_or(|until| until.load(Ordering::Relaxed) <= process_ms(now))
+    }
+
+    /// It answered that it doesn't have the route.
+    pub fn offers_not(&self, route: OptionalRoute, now: Instant) {
+        if let Some(until) = self.not_offered_until_ms.get(route as usize) {
+            until.store(process_ms(now + NOT_OFFERED_FOR), Ordering::Relaxed);
+        }
     }
 
     /// Requests under way there, over all threads.
@@ -215,6 +258,23 @@ impl Upstream {
             self.failures.store(0, Ordering::Relaxed);
             self.down_until_ms.store(0, Ordering::Relaxed);
         }
+    }
+}
+
+/// A provider's key: `Authorization: Bearer …` for most, `x-api-key: …` for Anthropic.
+#[derive(Debug)]
+struct Credential {
+    bearer: HeaderValue,
+    bare: HeaderValue,
+}
+
+impl Credential {
+    fn new(key: &Secret) -> Result<Self, InvalidHeaderValue> {
+        let mut bearer = HeaderValue::try_from(format!("Bearer {}", key.expose()))?;
+        let mut bare = HeaderValue::try_from(key.expose())?;
+        bearer.set_sensitive(true);
+        bare.set_sensitive(true);
+        Ok(Self { bearer, bare })
     }
 }
 

@@ -10,7 +10,12 @@ use serde_json::Value;
 use crate::scripted_upstream::{MODEL, ScriptedUpstream, Speaks, Step};
 
 /// A recording, and the route that it answers.
-const RECORDINGS: [(&str, &str); 7] = [
+const RECORDINGS: [(&str, &str); 12] = [
+    ("anthropic-count-tokens", "/v1/messages/count_tokens"),
+    ("anthropic-messages", "/v1/messages"),
+    ("anthropic-messages-stream", "/v1/messages"),
+    ("openai-responses", "/v1/responses"),
+    ("openai-responses-stream", "/v1/responses"),
     ("openai-chat", "/v1/chat/completions"),
     ("openai-chat-json-schema", "/v1/chat/completions"),
     ("openai-chat-stream", "/v1/chat/completions"),
@@ -33,14 +38,31 @@ fn recording(name: &str) -> (String, String) {
     (head.collect::<Vec<_>>().join("\r\n"), body.to_owned())
 }
 
-/// The usage that the body itself tells, last of all: prompt and completion tokens.
-fn told(body: &str) -> Option<(f64, f64)> {
-    let documents = body.lines().map(|line| line.trim_start_matches("data: "));
-    let usage = documents
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter_map(|document| document.get("usage").filter(|usage| usage.is_object()).cloned())
-        .next_back()?;
-    Some((usage["prompt_tokens"].as_f64()?, usage["completion_tokens"].as_f64()?))
+/// The usage that the body itself tells: prompt, of it cached, and completion tokens. Later
+/// objects add to earlier ones; Anthropic tells what was cached beside the prompt.
+fn told(body: &str) -> Option<(f64, f64, f64)> {
+    let mut all = serde_json::Map::new();
+    for line in body.lines() {
+        let Ok(document) = serde_json::from_str::<Value>(line.trim_start_matches("data: ")) else {
+            continue;
+        };
+        for place in ["/usage", "/message/usage", "/response/usage"] {
+            if let Some(Value::Object(usage)) = document.pointer(place) {
+                all.extend(usage.clone());
+            }
+        }
+    }
+    let number = |name: &str| all.get(name).and_then(Value::as_f64);
+    let detail = |name: &str| {
+        all.get(name).and_then(|details| details.get("cached_tokens")).and_then(Value::as_f64)
+    };
+    let completion = number("completion_tokens").or(number("output_tokens"))?;
+    if let Some(cached) = number("cache_read_input_tokens") {
+        return Some((number("input_tokens")? + cached, cached, completion));
+    }
+    let prompt = number("prompt_tokens").or(number("input_tokens"))?;
+    let cached = detail("prompt_tokens_details").or(detail("input_tokens_details"));
+    Some((prompt, cached.unwrap_or(0.0), completion))
 }
 
 async fn play(head: &str, body: &str, step: usize) -> TestStack {
@@ -71,14 +93,14 @@ async fn recorded_answers_arrive_whole_and_their_usage_is_counted_at_every_cut()
         let (head, body) = recording(name);
         let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
         let streams = name.contains("stream");
-        let prompt = if route.ends_with("/chat/completions") {
-            r#""messages":[{"role":"user","content":"Hello"}]"#
-        } else {
-            r#""prompt":"Hello""#
+        let prompt = match route {
+            "/v1/completions" => r#""prompt":"Hello""#,
+            "/v1/responses" => r#""input":"Hello""#,
+            _ => r#""max_tokens":60,"messages":[{"role":"user","content":"Hello"}]"#,
         };
-        let request = format!(
-            r#"{{"model":"{MODEL}","stream":{streams},"stream_options":{{"include_usage":true}},{prompt}}}"#
-        );
+        let options = r#""stream_options":{"include_usage":true}"#;
+        let options = if name.starts_with("openai-c") { options } else { r#""store":false"# };
+        let request = format!(r#"{{"model":"{MODEL}","stream":{streams},{options},{prompt}}}"#);
         for step in [7, 4096] {
             let stack = play(&head, &body, step).await;
             let answer = stack.post(route, &request).await;
@@ -88,13 +110,17 @@ async fn recorded_answers_arrive_whole_and_their_usage_is_counted_at_every_cut()
                 stack.metric("fluxgate_tokens_total", &[&labels[0], &labels[1]]).await
             };
             match told(&body) {
-                Some((prompt, completion)) => {
+                Some((prompt, cached, completion)) => {
                     assert_eq!(counted("prompt", "reported").await, prompt, "{name} by {step}");
+                    assert_eq!(counted("cached", "reported").await, cached, "{name} by {step}");
                     assert_eq!(
                         counted("completion", "reported").await,
                         completion,
                         "{name} by {step}"
                     );
+                }
+                None if route.ends_with("/count_tokens") => {
+                    assert_eq!(counted("prompt", "estimated").await, 0.0, "counting is free");
                 }
                 None if status == 200 => {
                     assert!(counted("completion", "estimated").await > 0.0, "{name} by {step}");

@@ -1,0 +1,54 @@
+//! Choose: which upstreams may serve an endpoint, in which order, and in which way. Pure.
+
+use std::time::Instant;
+
+use crate::dialect::Dialect;
+use crate::router::Endpoint;
+use crate::upstream::catalog::Offer;
+use crate::upstream::{Kind, Upstream};
+
+/// How an upstream serves a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// In the client's own dialect.
+    AsItIs,
+    /// In OpenAI's, asked and answered by translation.
+    Translated,
+}
+
+/// How a kind of upstream serves a dialect, and in which rank: the first is asked before the others.
+#[must_use]
+pub const fn way(dialect: Dialect, kind: Kind) -> Option<(u8, Way)> {
+    match (dialect, kind) {
+        // Ollama offers OpenAI's routes beside its own.
+        (Dialect::OpenAi, Kind::OpenAi | Kind::Ollama) => Some((0, Way::AsItIs)),
+        (Dialect::OpenAi, Kind::Anthropic) => None,
+        (Dialect::Responses, Kind::OpenAi | Kind::Ollama) => Some((0, Way::AsItIs)),
+        (Dialect::Responses, Kind::Anthropic) => Some((1, Way::AsItIs)),
+        (Dialect::Anthropic, Kind::Anthropic) => Some((0, Way::AsItIs)),
+        // llama.cpp, vLLM and Ollama have Anthropic's routes too, as their version goes.
+        (Dialect::Anthropic, Kind::OpenAi | Kind::Ollama) => Some((1, Way::AsItIs)),
+        (Dialect::Ollama, Kind::Ollama) => Some((0, Way::AsItIs)),
+        (Dialect::Ollama, Kind::OpenAi) => Some((1, Way::Translated)),
+        (Dialect::Ollama, Kind::Anthropic) => None,
+    }
+}
+
+/// Whether any of the offer's upstreams can serve the dialect.
+#[must_use]
+pub fn any_serves(offer: &Offer, dialect: Dialect) -> bool {
+    offer.upstreams.iter().any(|upstream| rank(upstream, dialect).is_some())
+}
+
+/// The rank of an upstream for a dialect: `None` where it can't serve it.
+#[must_use]
+pub fn rank(upstream: &Upstream, dialect: Dialect) -> Option<u8> {
+    way(dialect, upstream.kind()?).map(|(rank, _)| rank)
+}
+
+/// The rank of an upstream for a request: `None` where it isn't asked.
+#[must_use]
+pub fn rank_for(upstream: &Upstream, endpoint: Endpoint, now: Instant) -> Option<u8> {
+    let offered = endpoint.optional().is_none_or(|route| upstream.may_offer(route, now));
+    rank(upstream, endpoint.dialect()).filter(|_| offered)
+}
