@@ -28,7 +28,6 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 enum Command {
     Serve(Accepted),
     Forget(KeyId),
-    ForgetAll,
 }
 
 /// The two stages of an end: finish what is under way, then cut it short.
@@ -89,13 +88,6 @@ impl Workers {
             let _ = queue.send(Command::Forget(key));
         }
     }
-
-    /// Makes every thread read all keys' facts anew.
-    pub fn forget_all(&self) {
-        for queue in &self.queues {
-            let _ = queue.send(Command::ForgetAll);
-        }
-    }
 }
 
 /// Starts the data threads. Each ends once `stop.drain` was given and its connections are over.
@@ -150,7 +142,6 @@ fn run(
                     connections.spawn_local(connection::serve(Rc::clone(&worker), accepted));
                 }
                 Some(Command::Forget(key)) => worker.keys.forget(&key),
-                Some(Command::ForgetAll) => worker.keys.forget_all(),
                 None => break,
             }
         }

@@ -1,17 +1,22 @@
 //! The JSON bodies of our own API: of the right media type, not too large, and without a member
 //! that the route doesn't take.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use fluxgate_core::Reason;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use super::problem::Problem;
 
 /// The longest body is an e-mail, a password and a token: 4 KiB. This leaves room for white space.
 const BODY_BYTES_MAX: usize = 64 << 10;
+/// A whole body. Some routes read theirs before they know who is asking.
+const BODY_WITHIN: Duration = Duration::from_secs(15);
 
 /// Reads a body. `later` are members of the published API that aren't built yet.
 ///
@@ -26,7 +31,11 @@ pub async fn read<T: DeserializeOwned>(
         let text = "Send the body as JSON, with `Content-Type: application/json`.";
         return Err(Problem::new(Reason::UnsupportedMediaType, text));
     }
-    let bytes = match Limited::new(body, BODY_BYTES_MAX).collect().await {
+    let collected = Limited::new(body, BODY_BYTES_MAX).collect();
+    let Ok(collected) = timeout(BODY_WITHIN, collected).await else {
+        return Err(Problem::new(Reason::BodyStalled, "The body stopped coming."));
+    };
+    let bytes = match collected {
         Ok(collected) => collected.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {
             return Err(Problem::new(Reason::BodyTooLarge, "The body is larger than 64 KiB."));
@@ -89,6 +98,15 @@ mod tests {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(media_type))]);
         let read = read(&headers, Body::from(body), &["scopes"]).await;
         read.map_err(|problem| format!("{problem:?}"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stops_coming_is_not_waited_for() {
+        let json = HeaderValue::from_static("application/json");
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, json)]);
+        let never = futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>();
+        let read = read::<CreateKey>(&headers, Body::from_stream(never), &[]).await;
+        assert!(format!("{:?}", read.unwrap_err()).contains("BodyStalled"));
     }
 
     #[tokio::test]

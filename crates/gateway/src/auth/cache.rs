@@ -61,12 +61,6 @@ impl KeyCache {
         self.0.forgotten.set(self.0.forgotten.get() + 1);
         self.0.entries.borrow_mut().remove(key);
     }
-
-    /// Drops all facts: any of them may have changed.
-    pub fn forget_all(&self) {
-        self.0.forgotten.set(self.0.forgotten.get() + 1);
-        self.0.entries.borrow_mut().clear();
-    }
 }
 
 impl Inner {

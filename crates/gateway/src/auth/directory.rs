@@ -16,6 +16,10 @@ use super::api_key::SecretHash;
 use super::guesses::GuessBudget;
 use crate::store::{KeyRecord, Store};
 
+/// Look-ups under way at the same time; the store answers a few at once, so that more would only
+/// wait for it.
+const FLIGHTS_MAX: usize = 1_024;
+
 /// What a request needs to know of its key.
 #[derive(Debug)]
 pub struct Principal {
@@ -89,7 +93,7 @@ impl KeyDirectory {
             let flight = (key, state.epoch);
             if let Some(waiting) = state.flights.get_mut(&flight) {
                 waiting.push(sender);
-            } else if state.has_room(occasion) {
+            } else if state.flights.len() < FLIGHTS_MAX && state.has_room(occasion) {
                 state.flights.insert(flight, vec![sender]);
                 let directory = Arc::clone(self);
                 self.control.spawn(async move { directory.fly(flight, occasion).await });

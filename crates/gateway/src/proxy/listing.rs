@@ -1,6 +1,7 @@
 //! The routes that tell what there is: answered from the catalog, in the dialect's own form. Only
 //! what is running now is asked of the upstreams.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use fluxgate_core::Reason;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderValue, Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 
@@ -130,14 +131,20 @@ async fn running(worker: &Worker, snapshot: &Snapshot) -> Running {
         let upstream = Arc::clone(upstream);
         asked.spawn_on(
             async move {
-                tokio::time::timeout(RUNNING_WITHIN, discovery::running_models(&upstream)).await
+                let running = discovery::running_models(&upstream);
+                let mut models = tokio::time::timeout(RUNNING_WITHIN, running).await.ok()?.ok()?;
+                models.retain(|model| {
+                    serde_json::from_str::<Named<'_>>(model.get())
+                        .is_ok_and(|named| upstream.serves(&named.name))
+                });
+                Some(models)
             },
             &worker.app.control,
         );
     }
     let mut models = Vec::new();
     while let Some(answered) = asked.join_next().await {
-        if let Ok(Ok(Ok(running))) = answered {
+        if let Ok(Some(running)) = answered {
             models.extend(running);
         }
     }
@@ -211,6 +218,13 @@ struct AnthropicEntry<'a> {
 #[derive(Serialize)]
 struct Tags<'a> {
     models: Vec<&'a RawValue>,
+}
+
+/// An entry of Ollama's, as far as we look at it.
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
 }
 
 #[derive(Serialize)]

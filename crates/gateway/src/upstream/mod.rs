@@ -145,7 +145,7 @@ impl Upstream {
         let credential = settings
             .api_key
             .as_ref()
-            .map(|key| Credential::new(key))
+            .map(Credential::new)
             .transpose()
             .map_err(|_| unusable("api_key holds a character that no header may hold"))?;
         let path = url.path().trim_end_matches('/');
