@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::ask::{Ask, Format};
 use crate::behaviour::Behaviour;
+use crate::block::{Block, BlockKind};
 use crate::schema::{self, Words};
 use crate::tokens;
 use crate::tool::{self, Call};
@@ -19,6 +20,8 @@ pub(crate) struct Answer {
     pub text: String,
     pub calls: Vec<Call>,
     pub finish: Finish,
+    /// The stop sequence before which the text ends, where it does not end earlier.
+    pub stopped_by: Option<String>,
     /// What the answer costs: thinking, text, and each call's name and arguments.
     pub tokens: u64,
     first_part_bytes: usize,
@@ -59,7 +62,15 @@ pub(crate) fn answer(ask: &Ask, behaviour: &Behaviour, choice: u32) -> Answer {
         _ => text,
     };
     let thinking = if ask.think { prose::thought(ask) } else { String::new() };
-    let whole = Answer { thinking, text, calls, finish: Finish::Stop, tokens: 0, first_part_bytes };
+    let whole = Answer {
+        thinking,
+        text,
+        calls,
+        finish: Finish::Stop,
+        stopped_by: None,
+        tokens: 0,
+        first_part_bytes,
+    };
     whole.stopped(&ask.stop).limited(ask.tokens_max.unwrap_or(u64::MAX))
 }
 
@@ -91,10 +102,11 @@ fn of_length(mut text: String, tokens: u64) -> String {
 impl Answer {
     /// Cut before the first of the stop sequences.
     fn stopped(mut self, stop: &[String]) -> Self {
-        let found =
-            stop.iter().filter(|stop| !stop.is_empty()).filter_map(|stop| self.text.find(stop));
-        if let Some(at) = found.min() {
+        let given = stop.iter().filter(|stop| !stop.is_empty());
+        let found = given.filter_map(|stop| Some((self.text.find(stop)?, stop)));
+        if let Some((at, stop)) = found.min_by_key(|(at, _)| *at) {
             self.text.truncate(at);
+            self.stopped_by = Some(stop.clone());
         }
         self
     }
@@ -118,6 +130,7 @@ impl Answer {
             (false, true) => Finish::Stop,
             (false, false) => Finish::ToolCalls,
         };
+        self.stopped_by = self.stopped_by.filter(|_| !left.cut);
         self
     }
 
@@ -125,6 +138,24 @@ impl Answer {
     pub(crate) fn whole_calls(&self) -> Vec<(&Call, Value)> {
         let whole = self.calls.iter().map(|call| (call, serde_json::from_str(&call.arguments)));
         whole.filter_map(|(call, arguments)| Some((call, arguments.ok()?))).collect()
+    }
+
+    /// The answer block by block; an empty one has none.
+    pub(crate) fn blocks(self) -> Vec<Block> {
+        let block = |kind, text| Block::new(kind, text, NO_MINIMUM);
+        let thinking =
+            (!self.thinking.is_empty()).then(|| block(BlockKind::Thinking, self.thinking));
+        let text = (!self.text.is_empty())
+            .then(|| Block::new(BlockKind::Text, self.text, self.first_part_bytes));
+        let calls = self
+            .calls
+            .into_iter()
+            .map(|call| block(BlockKind::Call { id: call.id, name: call.name }, call.arguments));
+        let mut blocks: Vec<_> = thinking.into_iter().chain(text).chain(calls).collect();
+        if let (Finish::Length, Some(last)) = (self.finish, blocks.last_mut()) {
+            last.whole = false;
+        }
+        blocks
     }
 
     /// The answer token by token.

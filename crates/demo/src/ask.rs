@@ -1,6 +1,6 @@
 //! What is asked of the model, whatever dialect it came in. Knows no dialect.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::tokens;
 
@@ -35,6 +35,14 @@ impl Message {
     pub(crate) fn new(role: Role, text: impl Into<String>) -> Self {
         Self { role, text: text.into(), images: 0, calls: String::new() }
     }
+
+    /// What it costs: its text, its border, its images.
+    fn tokens(&self) -> u64 {
+        tokens::count(&self.text)
+            + tokens::count(&self.calls)
+            + MESSAGE_TOKENS
+            + IMAGE_TOKENS * self.images
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +63,15 @@ impl Role {
             _ => None,
         }
     }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+            Self::Tool => "tool",
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -64,6 +81,15 @@ pub(crate) struct Tool {
     pub written: String,
     /// JSON Schema of its arguments.
     pub parameters: Value,
+}
+
+impl Tool {
+    /// Without parameters it takes any object.
+    pub(crate) fn new(name: &str, description: &str, parameters: Option<&Value>) -> Self {
+        let parameters = parameters.cloned().unwrap_or_else(|| json!({"type": "object"}));
+        let written = format!("{name} {description} {parameters}");
+        Self { name: name.to_owned(), written, parameters }
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -84,16 +110,23 @@ pub(crate) enum Format {
 }
 
 impl Ask {
-    /// What the prompt costs: each message's text, its border, its images; each tool as written.
+    /// What the prompt costs: each message, and each tool as written.
     pub(crate) fn prompt_tokens(&self) -> u64 {
-        let message = |message: &Message| {
-            tokens::count(&message.text)
-                + tokens::count(&message.calls)
-                + MESSAGE_TOKENS
-                + IMAGE_TOKENS * message.images
-        };
         let tools = self.tools.iter().map(|tool| tokens::count(&tool.written));
-        self.messages.iter().map(message).chain(tools).sum()
+        self.messages.iter().map(Message::tokens).chain(tools).sum()
+    }
+
+    /// The beginnings of the prompt: its tools alone, then with one message more each.
+    pub(crate) fn beginnings(&self) -> impl Iterator<Item = Beginning> {
+        let tools = self.tools.iter().fold(Beginning::NOTHING, |before, tool| {
+            before.and(&[&*tool.written], tokens::count(&tool.written))
+        });
+        let with_messages = self.messages.iter().scan(tools, |before, message| {
+            let texts = [message.role.name(), &*message.text, &*message.calls];
+            *before = before.and(&texts, message.tokens());
+            Some(*before)
+        });
+        std::iter::once(tools).chain(with_messages)
     }
 
     /// The last thing that the user said.
@@ -114,6 +147,25 @@ impl Ask {
         let texts =
             self.messages.iter().flat_map(|message| [&*message.text, "\0", &*message.calls, "\0"]);
         texts.fold(FNV_START, |hash, text| fnv(hash, text.as_bytes()))
+    }
+}
+
+/// A beginning of a prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Beginning {
+    pub fingerprint: u64,
+    pub tokens: u64,
+}
+
+impl Beginning {
+    const NOTHING: Self = Self { fingerprint: FNV_START, tokens: 0 };
+
+    fn and(self, texts: &[&str], tokens: u64) -> Self {
+        let hash = |hash, text: &&str| fnv(fnv(hash, text.as_bytes()), b"\0");
+        Self {
+            fingerprint: texts.iter().fold(self.fingerprint, hash),
+            tokens: self.tokens + tokens,
+        }
     }
 }
 

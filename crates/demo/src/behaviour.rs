@@ -18,6 +18,7 @@ const RETRY_AFTER_S: u32 = 7;
 pub const BEHAVIOURS: &str = "\
 die-after=N            N frames, then a TCP reset (a whole answer: half of it)
 stall-after=N          N frames, then silence on an open socket (a whole answer: half of it)
+fail-after=N           N frames, then the dialect's error in the stream, and its end
 stall-head             no answer at all
 status=CODE            an error of that status, 400 to 599; 429 comes with retry-after: 7
 retry-after=SECONDS    that header on the error
@@ -27,6 +28,7 @@ no-usage               no usage, even where it was asked for
 absurd-usage           a usage of 999999999999 tokens
 null-usage-on-chunks   \"usage\":null on each chunk of an OpenAI stream
 refuse-stream-options  400 naming stream_options where it is given
+no-responses           404 on /v1/responses
 split=BYTES            pieces of that many bytes, cut anywhere
 merge                  16 frames a write
 crlf                   SSE lines end in CR LF
@@ -47,6 +49,7 @@ listings-too           the GET routes misbehave as well";
 pub struct Behaviour {
     pub die_after: Option<u32>,
     pub stall_after: Option<u32>,
+    pub fail_after: Option<u32>,
     pub stall_head: bool,
     pub status: Option<StatusCode>,
     pub retry_after_s: Option<u32>,
@@ -56,6 +59,7 @@ pub struct Behaviour {
     pub absurd_usage: bool,
     pub null_usage_on_chunks: bool,
     pub refuse_stream_options: bool,
+    pub no_responses: bool,
     pub split_bytes: Option<NonZeroUsize>,
     pub merge: bool,
     pub crlf: bool,
@@ -107,6 +111,7 @@ impl Behaviour {
         match name {
             "die-after" => self.die_after = Some(value.number(0, u32::MAX)?),
             "stall-after" => self.stall_after = Some(value.number(0, u32::MAX)?),
+            "fail-after" => self.fail_after = Some(value.number(0, u32::MAX)?),
             "stall-head" => self.stall_head = value.none()?,
             "status" => self.status = Some(value.status()?),
             "retry-after" => self.retry_after_s = Some(value.number(0, u32::MAX)?),
@@ -116,6 +121,7 @@ impl Behaviour {
             "absurd-usage" => self.absurd_usage = value.none()?,
             "null-usage-on-chunks" => self.null_usage_on_chunks = value.none()?,
             "refuse-stream-options" => self.refuse_stream_options = value.none()?,
+            "no-responses" => self.no_responses = value.none()?,
             "split" => {
                 let bytes = value.number(1, u32::MAX)?;
                 self.split_bytes = usize::try_from(bytes).ok().and_then(NonZeroUsize::new);

@@ -17,7 +17,8 @@ use crate::wire::Line;
 
 /// How many frames `merge` puts into one write.
 const MERGED_FRAMES: usize = 16;
-/// Which frame of a stream `wrong-json` breaks: one that carries text.
+/// From this frame of a stream on, `wrong-json` breaks the first that carries a token: clients may pass over
+/// others, such as a ping.
 const BROKEN_FRAME: u32 = 2;
 /// A reset throws away what hyper and the system have not sent yet: many small pieces wait for the
 /// acknowledgement of those before them, which may come 40 ms late.
@@ -133,7 +134,7 @@ impl AnswerBody {
             return Some(Next::Stop(More::End));
         };
         self.pace.take(frame.tokens);
-        let bytes = self.disfigured(frame.bytes);
+        let bytes = self.disfigured(frame);
         self.frames_taken = self.frames_taken.saturating_add(1);
         Some(Next::Frame(bytes))
     }
@@ -146,9 +147,10 @@ impl AnswerBody {
         reached(self.behaviour.stall_after).then_some(More::Stall)
     }
 
-    fn disfigured(&self, bytes: Bytes) -> Bytes {
-        let mut bytes = bytes;
-        if self.behaviour.wrong_json && self.frames_taken == BROKEN_FRAME {
+    fn disfigured(&mut self, frame: Frame) -> Bytes {
+        let Frame { mut bytes, tokens } = frame;
+        if self.behaviour.wrong_json && self.frames_taken >= BROKEN_FRAME && tokens > 0 {
+            self.behaviour.wrong_json = false;
             let half = bytes.get(..bytes.len() / 2).unwrap_or_default();
             let end: &[u8] = if self.sse { b"\n\n" } else { b"\n" };
             bytes = [half, end].concat().into();

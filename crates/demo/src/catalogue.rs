@@ -12,6 +12,8 @@ pub(crate) const EMBEDDING_MODEL: &str = "demo-embed";
 pub(crate) const CONTEXT_TOKENS: u64 = 32_768;
 /// When the models were made, for the listings: 2026-01-01T00:00:00Z.
 pub(crate) const MADE_AT_UNIX_S: u64 = 1_767_225_600;
+/// The same, as RFC 3339 writes it.
+pub(crate) const MADE_AT: &str = "2026-01-01T00:00:00Z";
 
 #[derive(Debug)]
 pub(crate) struct Catalogue {

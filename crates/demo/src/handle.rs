@@ -17,12 +17,13 @@ use serde_json::Value;
 use crate::Speaks;
 use crate::behaviour::Behaviour;
 use crate::body::{self, AnswerBody};
+use crate::cache::PromptCache;
 use crate::catalogue::Catalogue;
 use crate::reply::{Fault, JSON, Reply, ReplyBody, TEXT};
-use crate::route::{Dialect, NoRoute, Route};
+use crate::route::{self, NoRoute, Route};
 use crate::stats::{Count, Counted, Received, Stats};
 use crate::wire::Line;
-use crate::{fields, ollama, openai};
+use crate::{anthropic, fields, ollama, openai};
 
 /// Largest body that is read: twice what the gateway lets through.
 const BODY_BYTES_MAX: usize = 64 << 20;
@@ -35,6 +36,7 @@ const ELSEWHERE: HeaderValue = HeaderValue::from_static("/elsewhere");
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub catalogue: Catalogue,
+    pub cache: PromptCache,
     pub speaks: Speaks,
     pub pace: Duration,
     pub stats: Arc<Stats>,
@@ -44,6 +46,7 @@ pub(crate) struct Shared {
 /// What a dialect needs beside the body.
 pub(crate) struct Work<'a> {
     pub catalogue: &'a Catalogue,
+    pub cache: &'a PromptCache,
     pub behaviour: &'a Behaviour,
     pub pace: Duration,
     /// Of this request; no other has it.
@@ -156,17 +159,19 @@ async fn answer(
             Err(fault) => return (everyone, dialect.fault(&fault).into()),
         },
     };
-    if let Some(answer) = instead(dialect, &behaviour, body).await {
+    if let Some(answer) = instead(route, &behaviour, body).await {
         return (behaviour, answer);
     }
     let work = Work {
         catalogue: &shared.catalogue,
+        cache: &shared.cache,
         behaviour: &behaviour,
         pace: behaviour.pace.unwrap_or(shared.pace),
         number: shared.requests.fetch_add(1, Ordering::Relaxed),
     };
     let reply = parsed.and_then(|value| match route {
         Route::OpenAi(endpoint) => openai::answer(endpoint, &value, &work),
+        Route::Anthropic(endpoint) => anthropic::answer(endpoint, &value, &work),
         Route::Ollama(endpoint) => ollama::answer(*endpoint, &value, &work),
         Route::Greeting => Ok(Reply::whole(StatusCode::OK, TEXT, GREETING)),
     });
@@ -178,7 +183,8 @@ fn named_model(body: &Value) -> Option<&str> {
 }
 
 /// What comes instead of an answer.
-async fn instead(dialect: Dialect, behaviour: &Behaviour, body: &Bytes) -> Option<Answer> {
+async fn instead(route: &Route, behaviour: &Behaviour, body: &Bytes) -> Option<Answer> {
+    let dialect = route.dialect();
     if behaviour.stall_head {
         std::future::pending::<()>().await;
     }
@@ -189,6 +195,9 @@ async fn instead(dialect: Dialect, behaviour: &Behaviour, body: &Bytes) -> Optio
             answer.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         return Some(answer);
+    }
+    if behaviour.no_responses && *route == Route::OpenAi(openai::Endpoint::Responses) {
+        return Some(dialect.fault(&route::unknown("/v1/responses")).into());
     }
     if behaviour.redirect {
         let mut answer =

@@ -4,15 +4,18 @@
 //! benchmarks run it as an upstream whose every word is known beforehand, and tell it to misbehave
 //! ([`Behaviour`]). Each answer says in its text that it comes from the demo model, is the same for the same
 //! prompt, streams at a set pace, and reports its true usage by its own [`tokens`] rule. It knows the dialects
-//! of OpenAI and Ollama; a further one is a folder beside `openai` and `ollama` and a variant in `route`.
+//! of OpenAI, Anthropic and Ollama; a further one is a folder beside theirs and a variant in `route`.
 //!
 //! It must not know the gateway: no keys, no limits, no type of ours. It trusts whoever reaches it, so it
 //! belongs on loopback.
 
 mod answer;
+mod anthropic;
 mod ask;
 mod behaviour;
+mod block;
 mod body;
+mod cache;
 mod catalogue;
 mod embedding;
 mod fields;
@@ -39,7 +42,7 @@ pub use server::DemoModel;
 pub use stats::{Received, Stats};
 
 /// How a demo model is set up. The default: a free port of 127.0.0.1, a pleasant pace, well-behaved,
-/// both dialects.
+/// all dialects.
 #[derive(Debug, Clone)]
 pub struct DemoConfig {
     pub addr: SocketAddr,
@@ -93,14 +96,16 @@ impl FromStr for Pace {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Speaks {
     OpenAi,
+    Anthropic,
     Ollama,
+    /// All of them; `GET /v1/models` lists as OpenAI does.
     #[default]
-    Both,
+    All,
 }
 
-/// A name other than `openai`, `ollama` or `both`.
+/// A name other than `openai`, `anthropic`, `ollama` or `all`.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is none of openai, ollama, both")]
+#[error("`{0}` is none of openai, anthropic, ollama, all")]
 pub struct SpeaksError(String);
 
 impl FromStr for Speaks {
@@ -109,9 +114,26 @@ impl FromStr for Speaks {
     fn from_str(text: &str) -> Result<Self, SpeaksError> {
         match text {
             "openai" => Ok(Self::OpenAi),
+            "anthropic" => Ok(Self::Anthropic),
             "ollama" => Ok(Self::Ollama),
-            "both" => Ok(Self::Both),
+            "all" => Ok(Self::All),
             _ => Err(SpeaksError(text.to_owned())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_server_speaks_what_it_is_named_after_or_everything() {
+        let read = |text: &str| text.parse::<Speaks>();
+        let names = ["openai", "anthropic", "ollama", "all"].map(|name| read(name).unwrap());
+        assert_eq!(names, [Speaks::OpenAi, Speaks::Anthropic, Speaks::Ollama, Speaks::All]);
+        assert_eq!(Speaks::default(), Speaks::All);
+        let error = read("latin").unwrap_err();
+        assert_eq!(error.to_string(), "`latin` is none of openai, anthropic, ollama, all");
     }
 }

@@ -25,8 +25,8 @@ struct Args {
     /// A further model name to list and serve; may stand several times.
     #[arg(long, value_name = "NAME")]
     also_list: Vec<String>,
-    /// openai, ollama or both.
-    #[arg(long, default_value = "both")]
+    /// openai, anthropic, ollama or all.
+    #[arg(long, default_value = "all")]
     speaks: Speaks,
     /// Worker threads; default one per core.
     #[arg(long)]

@@ -44,6 +44,14 @@ impl Frame {
         Self { bytes: format!("data: {data}\n\n").into(), tokens }
     }
 
+    /// `event: NAME` and its data, which says the name again as its `type`.
+    pub(crate) fn event(name: &str, mut data: Value, tokens: u32) -> Self {
+        if let Some(members) = data.as_object_mut() {
+            members.insert("type".to_owned(), name.into());
+        }
+        Self { bytes: format!("event: {name}\ndata: {data}\n\n").into(), tokens }
+    }
+
     /// A line of NDJSON.
     pub(crate) fn line(json: &Value, tokens: u32) -> Self {
         Self { bytes: format!("{json}\n").into(), tokens }
@@ -75,6 +83,45 @@ impl Reply {
     pub(crate) fn frames(content_type: &'static str, frames: Frames) -> Self {
         Self { status: StatusCode::OK, content_type, body: ReplyBody::Frames(frames) }
     }
+
+    /// The stream ends in `failure` after so many frames, where it has more.
+    pub(crate) fn failing(
+        self,
+        after: Option<u32>,
+        failure: impl FnOnce(Sent) -> Frame + Send + 'static,
+    ) -> Self {
+        let body = match (after, self.body) {
+            (Some(after), ReplyBody::Frames(frames)) => {
+                ReplyBody::Frames(failing(frames, after, failure))
+            }
+            (_, body) => body,
+        };
+        Self { body, ..self }
+    }
+}
+
+/// What went out before a stream failed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Sent {
+    pub frames: u32,
+    pub tokens: u64,
+}
+
+fn failing(
+    frames: Frames,
+    after: u32,
+    failure: impl FnOnce(Sent) -> Frame + Send + 'static,
+) -> Frames {
+    let mut sent = Sent::default();
+    let mut failure = Some(failure);
+    Box::new(frames.map_while(move |frame| {
+        if sent.frames < after {
+            sent.frames += 1;
+            sent.tokens += u64::from(frame.tokens);
+            return Some(frame);
+        }
+        failure.take().map(|failure| failure(sent))
+    }))
 }
 
 /// Why a request gets no answer.
@@ -95,6 +142,11 @@ impl Fault {
     /// 400 for one member of the body.
     pub(crate) fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { field: Some(field.into()), ..Self::new(StatusCode::BAD_REQUEST, message) }
+    }
+
+    /// What a stream ends in that fails as it was told.
+    pub(crate) fn told_to_fail() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "The demo model was told to fail here.")
     }
 
     pub(crate) fn code(self, code: &'static str) -> Self {

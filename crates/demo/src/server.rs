@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tracing::debug;
 
 use crate::DemoConfig;
+use crate::cache::PromptCache;
 use crate::catalogue::Catalogue;
 use crate::handle::{Shared, handle};
 use crate::stats::{Count, Counted, Stats};
@@ -57,6 +58,7 @@ impl DemoModel {
         let addr = listener.local_addr()?;
         let shared = Arc::new(Shared {
             catalogue: Catalogue::new(config.extra_models, config.behaviour),
+            cache: PromptCache::default(),
             speaks: config.speaks,
             pace: config.pace.0,
             stats: Arc::default(),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
-use super::{named_model, now};
+use super::{fault_json, named_model, now};
 use crate::answer::{Answer, Finish, Part, answer as compose};
 use crate::ask::{Ask, FNV_START, Format, Message, Role, Tool, ToolChoice, fnv};
 use crate::catalogue::Skill;
@@ -148,6 +148,9 @@ impl Request {
             Frame::line(&Value::Object(end.put_into(last, started.elapsed())), 0)
         });
         Reply::frames(NDJSON, Box::new(frames.chain(last)))
+            .failing(work.behaviour.fail_after, |_| {
+                Frame::line(&fault_json(&Fault::told_to_fail()), 0)
+            })
     }
 }
 
@@ -266,14 +269,8 @@ fn tool(fields: &Fields<'_>) -> Result<Tool, Fault> {
     let function = fields.object("function")?.ok_or_else(|| fields.missing("function"))?;
     let name = function.string("name")?.ok_or_else(|| function.missing("name"))?;
     function.object("parameters")?;
-    let parameters =
-        function.get("parameters").cloned().unwrap_or_else(|| json!({"type": "object"}));
     let description = function.string("description")?.unwrap_or_default();
-    Ok(Tool {
-        name: name.to_owned(),
-        written: format!("{name} {description} {parameters}"),
-        parameters,
-    })
+    Ok(Tool::new(name, description, function.get("parameters")))
 }
 
 fn format(body: &Fields<'_>) -> Result<Format, Fault> {

@@ -80,7 +80,11 @@ pub(crate) fn answer(endpoint: Endpoint, body: &Value, work: &Work<'_>) -> Resul
 
 /// `{"error":"…"}`
 pub(crate) fn fault(fault: &Fault) -> Reply {
-    Reply::json(fault.status, &json!({"error": fault.message}))
+    Reply::json(fault.status, &fault_json(fault))
+}
+
+fn fault_json(fault: &Fault) -> Value {
+    json!({"error": fault.message})
 }
 
 fn listed(name: &str) -> Value {

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Envelope, Manner, manner, model};
+use super::{Envelope, Manner, failure, manner, model, role};
 use crate::answer::{Answer, Finish, Part, answer as compose};
-use crate::ask::{Ask, Format, Message, Role, Tool, ToolChoice};
+use crate::ask::{Ask, Format, Message, Tool, ToolChoice};
 use crate::catalogue::Skill;
 use crate::fields::Fields;
 use crate::handle::Work;
@@ -24,7 +24,8 @@ pub(super) fn answer(body: &Fields<'_>, work: &Work<'_>) -> Result<Reply, Fault>
         let end = envelope.end(told.filter(|_| manner.include_usage));
         let streams =
             (0..).zip(answers).flat_map(move |(at, answer)| stream(envelope.clone(), at, answer));
-        return Ok(Reply::frames(SSE, Box::new(streams.chain(end))));
+        let reply = Reply::frames(SSE, Box::new(streams.chain(end)));
+        return Ok(reply.failing(work.behaviour.fail_after, |_| failure()));
     }
     let envelope = Envelope::new("chatcmpl", "chat.completion", model, work);
     let choices = (0..).zip(&answers).map(|(at, answer)| choice(at, answer)).collect();
@@ -49,11 +50,7 @@ fn read(body: &Fields<'_>, manner: &Manner) -> Result<Ask, Fault> {
 }
 
 fn message(fields: &Fields<'_>) -> Result<Message, Fault> {
-    let role = fields.string("role")?.ok_or_else(|| fields.missing("role"))?;
-    let role = Role::read(role).ok_or_else(|| {
-        Fault::field(fields.path("role"), format!("'{}' has an unknown role.", fields.path("role")))
-    })?;
-    let mut message = Message::new(role, "");
+    let mut message = Message::new(role(fields)?, "");
     match fields.get("content") {
         None => {}
         Some(Value::String(text)) => message.text.clone_from(text),
@@ -82,14 +79,8 @@ fn tool(fields: &Fields<'_>) -> Result<Tool, Fault> {
     let function = fields.object("function")?.ok_or_else(|| fields.missing("function"))?;
     let name = function.string("name")?.ok_or_else(|| function.missing("name"))?;
     function.object("parameters")?;
-    let parameters =
-        function.get("parameters").cloned().unwrap_or_else(|| json!({"type": "object"}));
     let description = function.string("description")?.unwrap_or_default();
-    Ok(Tool {
-        name: name.to_owned(),
-        written: format!("{name} {description} {parameters}"),
-        parameters,
-    })
+    Ok(Tool::new(name, description, function.get("parameters")))
 }
 
 fn tool_choice(body: &Fields<'_>) -> Result<ToolChoice, Fault> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Envelope, manner, model};
+use super::{Envelope, failure, manner, model};
 use crate::answer::{Answer, Finish, Part, answer as compose};
 use crate::ask::{Ask, Message, Role};
 use crate::catalogue::Skill;
@@ -56,7 +56,8 @@ pub(super) fn answer(body: &Fields<'_>, work: &Work<'_>) -> Result<Reply, Fault>
         let streams = (0..)
             .zip(answers)
             .flat_map(move |(at, (lead, answer))| stream(envelope.clone(), at, lead, answer));
-        return Ok(Reply::frames(SSE, Box::new(streams.chain(end))));
+        let reply = Reply::frames(SSE, Box::new(streams.chain(end)));
+        return Ok(reply.failing(work.behaviour.fail_after, |_| failure()));
     }
     let whole = |(at, (lead, answer)): (u32, &(String, Answer))| {
         choice(at, &format!("{lead}{}", answer.text), json!(finish_reason(answer.finish)))

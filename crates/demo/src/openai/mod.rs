@@ -4,20 +4,24 @@
 mod chat;
 mod completions;
 mod embeddings;
+mod responses;
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::ask::Role;
 use crate::catalogue::{self, Catalogue, Skill};
 use crate::fields::Fields;
 use crate::handle::Work;
 use crate::reply::{Fault, Frame, Reply, Usage};
+use crate::route::percent_decoded;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Endpoint {
     Chat,
     Completions,
     Embeddings,
+    Responses,
     Models,
     Model(String),
 }
@@ -29,6 +33,7 @@ impl Endpoint {
             "/v1/chat/completions" => (Method::POST, Self::Chat),
             "/v1/completions" => (Method::POST, Self::Completions),
             "/v1/embeddings" => (Method::POST, Self::Embeddings),
+            "/v1/responses" => (Method::POST, Self::Responses),
             "/v1/models" => (Method::GET, Self::Models),
             _ => (Method::GET, Self::Model(percent_decoded(path.strip_prefix("/v1/models/")?)?)),
         })
@@ -36,7 +41,7 @@ impl Endpoint {
 
     pub(crate) fn is_listing(&self) -> bool {
         match self {
-            Self::Chat | Self::Completions | Self::Embeddings => false,
+            Self::Chat | Self::Completions | Self::Embeddings | Self::Responses => false,
             Self::Models | Self::Model(_) => true,
         }
     }
@@ -51,6 +56,7 @@ pub(crate) fn answer(endpoint: &Endpoint, body: &Value, work: &Work<'_>) -> Resu
         Endpoint::Chat => chat::answer(&Fields::of(body, "")?, work),
         Endpoint::Completions => completions::answer(&Fields::of(body, "")?, work),
         Endpoint::Embeddings => embeddings::answer(&Fields::of(body, "")?, work),
+        Endpoint::Responses => responses::answer(&Fields::of(body, "")?, work),
         Endpoint::Models => {
             let models: Vec<_> = work.catalogue.names().map(listed).collect();
             Ok(Reply::json(StatusCode::OK, &json!({"object": "list", "data": models})))
@@ -68,6 +74,15 @@ pub(crate) fn answer(endpoint: &Endpoint, body: &Value, work: &Work<'_>) -> Resu
 
 /// `{"error":{"message","type","param","code"}}`
 pub(crate) fn fault(fault: &Fault) -> Reply {
+    Reply::json(fault.status, &fault_json(fault))
+}
+
+/// The frame that ends a stream which fails.
+fn failure() -> Frame {
+    Frame::sse(&fault_json(&Fault::told_to_fail()).to_string(), 0)
+}
+
+fn fault_json(fault: &Fault) -> Value {
     let kind = match fault.status.as_u16() {
         401 => "authentication_error",
         403 => "permission_error",
@@ -79,7 +94,7 @@ pub(crate) fn fault(fault: &Fault) -> Reply {
         .code
         .or((fault.status == StatusCode::TOO_MANY_REQUESTS).then_some("rate_limit_exceeded"));
     let error = json!({"message": fault.message, "type": kind, "param": fault.field, "code": code});
-    Reply::json(fault.status, &json!({"error": error}))
+    json!({"error": error})
 }
 
 fn listed(name: &str) -> Value {
@@ -94,6 +109,15 @@ fn model<'a>(body: &Fields<'a>, catalogue: &Catalogue, skill: Skill) -> Result<&
     let model = body.string("model")?.ok_or_else(|| body.missing("model"))?;
     catalogue.check(model, skill)?;
     Ok(model)
+}
+
+fn role(message: &Fields<'_>) -> Result<Role, Fault> {
+    let role = message.string("role")?.ok_or_else(|| message.missing("role"))?;
+    let path = message.path("role");
+    Role::read(role).ok_or_else(|| {
+        let message = format!("'{path}' has an unknown role.");
+        Fault::field(path, message)
+    })
 }
 
 /// How an answer is to come.
@@ -113,12 +137,7 @@ fn manner(body: &Fields<'_>, tokens_fields: &[&str], work: &Work<'_>) -> Result<
         body.number(name)?;
     }
     body.integer("seed")?;
-    let stream_options = body.object("stream_options")?;
-    if stream_options.is_some() && work.behaviour.refuse_stream_options {
-        let message = "Unrecognized request argument supplied: stream_options";
-        return Err(Fault::field("stream_options", message));
-    }
-    let include_usage = match stream_options {
+    let include_usage = match stream_options(body, work)? {
         Some(options) => options.flag("include_usage")?.unwrap_or(false),
         None => false,
     };
@@ -138,6 +157,16 @@ fn manner(body: &Fields<'_>, tokens_fields: &[&str], work: &Work<'_>) -> Result<
         tokens_max: tokens_max.and_then(|max| u64::try_from(max).ok()),
         stop: body.strings("stop")?,
     })
+}
+
+/// The options of a stream, where the server takes them.
+fn stream_options<'a>(body: &Fields<'a>, work: &Work<'_>) -> Result<Option<Fields<'a>>, Fault> {
+    let options = body.object("stream_options")?;
+    if options.is_some() && work.behaviour.refuse_stream_options {
+        let message = "Unrecognized request argument supplied: stream_options";
+        return Err(Fault::field("stream_options", message));
+    }
+    Ok(options)
 }
 
 fn usage_json(usage: Usage) -> Value {
@@ -202,21 +231,4 @@ impl Envelope {
             usage.map(|usage| Frame::sse(&self.whole(Vec::new(), Some(usage)).to_string(), 0));
         usage.into_iter().chain(std::iter::once_with(|| Frame::sse("[DONE]", 0)))
     }
-}
-
-/// The rest of a path, decoded; none for what is no text.
-fn percent_decoded(path: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'%' => {
-                let high = char::from(rest.next()?).to_digit(16)?;
-                let low = char::from(rest.next()?).to_digit(16)?;
-                u8::try_from(high * 16 + low).ok()?
-            }
-            _ => byte,
-        });
-    }
-    String::from_utf8(bytes).ok().filter(|name| !name.is_empty())
 }

@@ -130,6 +130,19 @@ impl Answer {
         events.iter().map(|event| serde_json::from_str(event).unwrap()).collect()
     }
 
+    /// The JSON of each named event, whose name is its `type` too.
+    pub fn named_events(&self) -> Vec<Value> {
+        let text = self.text();
+        let text = text.strip_suffix("\n\n").expect("a stream ends in an empty line");
+        let event = |event: &str| {
+            let (name, data) = event.split_once('\n').unwrap();
+            let data: Value = serde_json::from_str(data.strip_prefix("data: ").unwrap()).unwrap();
+            assert_eq!(Some(data["type"].as_str().unwrap()), name.strip_prefix("event: "));
+            data
+        };
+        text.split("\n\n").map(event).collect()
+    }
+
     /// The JSON of each line.
     pub fn lines(&self) -> Vec<Value> {
         self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
