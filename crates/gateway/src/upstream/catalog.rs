@@ -25,8 +25,6 @@ pub struct Model {
     /// Seconds since 1970, where the listing says so.
     pub created: Option<i64>,
     pub owned_by: Option<Box<str>>,
-    /// The window, where the listing tells it.
-    pub context_tokens: Option<u64>,
     /// Its entry in Ollama's own listing.
     pub ollama: Option<Arc<RawValue>>,
 }

@@ -86,7 +86,6 @@ async fn ollama(upstream: &Upstream) -> Result<Listing, DiscoveryError> {
                 id: Arc::from(&*tag.name),
                 created: tag.modified_at.and_then(|at| timestamp(&at)),
                 owned_by: None,
-                context_tokens: None,
                 ollama: Some(Arc::from(raw.to_owned())),
             })
         })
@@ -100,9 +99,8 @@ async fn models(upstream: &Upstream) -> Result<(Kind, Listing), DiscoveryError> 
     let path = if upstream.kind() == Some(Kind::Anthropic) { ANTHROPIC_MODELS } else { MODELS };
     let body = get(upstream, path).await?;
     let listed: Models = read(path, &body)?;
-    // OpenAI's says `"object":"list"` and its entries `"object":"model"`.
-    let of_anthropic = listed.object.is_none()
-        && listed.data.first().is_some_and(|entry| entry.r#type.as_deref() == Some("model"));
+    // OpenAI's says `"object":"list"`; Anthropic's says whether there is another page.
+    let of_anthropic = listed.object.is_none() && listed.has_more.is_some();
     let kind = if of_anthropic { Kind::Anthropic } else { Kind::OpenAi };
     let models = listed.data.into_iter().map(ModelEntry::into_model).collect();
     Ok((kind, Listing { models, version: None }))
@@ -178,6 +176,7 @@ struct Running {
 #[derive(Deserialize)]
 struct Models {
     object: Option<String>,
+    has_more: Option<bool>,
     data: Vec<ModelEntry>,
 }
 
@@ -185,20 +184,10 @@ struct Models {
 #[derive(Deserialize)]
 struct ModelEntry {
     id: String,
-    r#type: Option<String>,
     // Some servers write it with a fraction.
     created: Option<f64>,
     created_at: Option<String>,
     owned_by: Option<String>,
-    meta: Option<Meta>,
-    /// vLLM's word for the window.
-    max_model_len: Option<u64>,
-}
-
-/// llama.cpp's own.
-#[derive(Deserialize)]
-struct Meta {
-    n_ctx: Option<u64>,
 }
 
 impl ModelEntry {
@@ -210,7 +199,6 @@ impl ModelEntry {
                 .map(|seconds| seconds as i64)
                 .or_else(|| timestamp(self.created_at.as_deref()?)),
             owned_by: self.owned_by.map(Box::from),
-            context_tokens: self.meta.and_then(|meta| meta.n_ctx).or(self.max_model_len),
             ollama: None,
         }
     }

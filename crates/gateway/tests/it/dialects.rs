@@ -1,8 +1,11 @@
 //! Messages and Responses: who is asked, how refusals look, how a stream that dies ends.
 
-use fluxgate_testkit::{Plan, TestStack};
+use std::sync::atomic::Ordering;
 
-use crate::scripted_upstream::{MODEL, ScriptedUpstream, Speaks, Step};
+use fluxgate_demo::{DemoConfig, Pace, Speaks};
+use fluxgate_testkit::{Demo, Plan, TestStack};
+
+use crate::scripted_upstream::{MODEL, ScriptedUpstream, Speaks as Scripted, Step};
 
 const MESSAGES: &str = "/v1/messages";
 const RESPONSES: &str = "/v1/responses";
@@ -34,12 +37,12 @@ async fn in_front_of(upstreams: &[&ScriptedUpstream]) -> TestStack {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_without_the_route_is_remembered_and_the_next_one_asked() {
     let without = ScriptedUpstream::always(
-        Speaks::OpenAi,
+        Scripted::OpenAi,
         answer("404 Not Found", r#"{"error":{"message":"File Not Found"}}"#),
     )
     .await;
     let with = ScriptedUpstream::always(
-        Speaks::OpenAi,
+        Scripted::OpenAi,
         answer("200 OK", r#"{"type":"message","usage":{"input_tokens":1,"output_tokens":2}}"#),
     )
     .await;
@@ -47,7 +50,7 @@ async fn a_server_without_the_route_is_remembered_and_the_next_one_asked() {
     for _ in 0..4 {
         assert_eq!(stack.post(MESSAGES, &messages(false)).await.status, 200);
     }
-    assert!(without.seen().len() <= 1, "it is asked once in ten minutes");
+    assert_eq!(without.seen().len(), 1, "it is asked once in ten minutes");
 
     let stack = in_front_of(&[&without]).await;
     let refused = stack.post(MESSAGES, &messages(false)).await;
@@ -62,7 +65,7 @@ async fn a_server_without_the_route_is_remembered_and_the_next_one_asked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_404_about_the_model_passes_as_it_is() {
     let body = r#"{"type":"error","error":{"type":"not_found_error","message":"model: gone"}}"#;
-    let upstream = ScriptedUpstream::always(Speaks::OpenAi, answer("404 Not Found", body)).await;
+    let upstream = ScriptedUpstream::always(Scripted::OpenAi, answer("404 Not Found", body)).await;
     let stack = in_front_of(&[&upstream]).await;
     for asked in 1..=2 {
         let passed = stack.post(MESSAGES, &messages(false)).await;
@@ -88,7 +91,7 @@ async fn a_stream_that_dies_ends_with_the_dialects_error_and_no_end_mark() {
     ];
     for (route, request, event) in cases {
         let steps = vec![Step::Send(format!("{head}{event}").into_bytes()), Step::Close];
-        let upstream = ScriptedUpstream::always(Speaks::OpenAi, steps).await;
+        let upstream = ScriptedUpstream::always(Scripted::OpenAi, steps).await;
         let stack = in_front_of(&[&upstream]).await;
         let answer = stack.post(route, &request).await;
         assert_eq!(answer.status, 200);
@@ -112,7 +115,7 @@ async fn a_stream_that_dies_ends_with_the_dialects_error_and_no_end_mark() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_of_the_dialect_pass_and_the_key_does_not() {
-    let upstream = ScriptedUpstream::always(Speaks::OpenAi, answer("200 OK", "{}")).await;
+    let upstream = ScriptedUpstream::always(Scripted::OpenAi, answer("200 OK", "{}")).await;
     let stack = in_front_of(&[&upstream]).await;
     let body = messages(false);
     let request = format!(
@@ -148,4 +151,24 @@ async fn bad_bodies_and_stored_responses_are_refused_in_the_dialect() {
     let stored = stack.get("/v1/responses/resp_1").await;
     assert_eq!(stored.status, 404);
     assert!(stored.json()["error"]["message"].as_str().unwrap().contains("keeps no responses"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_anthropic_server_is_known_by_its_listing_and_asked_first() {
+    let speaks = |speaks| DemoConfig { speaks, pace: Pace::NONE, ..DemoConfig::default() };
+    let anthropic = Demo::start(speaks(Speaks::Anthropic)).await;
+    let all = Demo::start(speaks(Speaks::All)).await;
+    let stack = Plan::default().upstreams(&[all.url(), anthropic.url()]).start().await;
+    let body = r#"{"model":"demo","max_tokens":9,"messages":[{"role":"user","content":"Hi"}]}"#;
+    let answered = || anthropic.stats.requests.load(Ordering::Relaxed);
+    let discovery = answered();
+    for _ in 0..3 {
+        assert_eq!(stack.post(MESSAGES, body).await.status, 200);
+    }
+    assert_eq!(answered() - discovery, 3);
+    let counted = stack.post("/v1/messages/count_tokens", body).await;
+    assert!(counted.json()["input_tokens"].as_u64().unwrap() > 0);
+    // It has none of OpenAI's routes: chat goes to the other.
+    let chat = r#"{"model":"demo","messages":[{"role":"user","content":"Hi"}]}"#;
+    assert_eq!(stack.post("/v1/chat/completions", chat).await.status, 200);
 }

@@ -1,19 +1,11 @@
 //! OpenAI's dialect, through a real socket.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod support;
-
+use crate::support::{demo, demo_with, with};
 use fluxgate_demo::{DemoConfig, Speaks, tokens};
 use serde_json::{Value, json};
-use support::{demo, demo_with};
 
 fn chat(text: &str) -> Value {
     json!({"model": "demo", "messages": [{"role": "user", "content": text}]})
-}
-
-fn with(mut body: Value, more: Value) -> Value {
-    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    body
 }
 
 fn content(events: &[Value]) -> String {

@@ -1,13 +1,10 @@
 //! The server's life, its statistics, and the program.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-mod support;
 
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::support::{Client, End, demo, within};
 use serde_json::json;
-use support::{Client, End, demo, within};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 

@@ -1,13 +1,10 @@
 //! Every misbehaviour on the routes whose streams name their events: Anthropic's messages, OpenAI's responses.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-mod support;
 
 use std::time::{Duration, Instant};
 
+use crate::support::{Answer, Demo, End, demo, demo_with};
 use fluxgate_demo::{DemoConfig, Speaks, tokens};
 use serde_json::{Value, json};
-use support::{Answer, Demo, End, demo, demo_with};
 
 const MESSAGES: &str = "/v1/messages";
 const RESPONSES: &str = "/v1/responses";

@@ -1,18 +1,11 @@
 //! A client that reads what is on the wire: the demo model's misbehaviour would be hidden by a better one.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    dead_code
-)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fluxgate_demo::{DemoConfig, DemoModel, Pace, Stats};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -53,7 +46,30 @@ pub async fn demo_with(config: DemoConfig) -> Demo {
     Demo { addr, stats, stop: Some(stop), serving }
 }
 
+/// The body with more members, or others.
+pub fn with(mut body: Value, more: Value) -> Value {
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body
+}
+
 impl Demo {
+    /// A document that answers the body.
+    pub async fn whole(&self, path: &str, body: Value) -> Value {
+        let answer = self.post(path, body).await;
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
+        answer.json()
+    }
+
+    /// The named events that answer the body, asked for as a stream.
+    pub async fn stream(&self, path: &str, body: Value) -> Vec<Value> {
+        let answer = self.post(path, with(body, json!({"stream": true}))).await;
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (200, Some("text/event-stream"))
+        );
+        answer.named_events()
+    }
+
     pub async fn post(&self, path: &str, body: Value) -> Answer {
         self.send("POST", path, body.to_string().as_bytes()).await
     }

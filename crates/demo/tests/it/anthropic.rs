@@ -1,11 +1,8 @@
 //! Anthropic's dialect, through a real socket.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod support;
-
+use crate::support::{Demo, demo, demo_with, with};
 use fluxgate_demo::{DemoConfig, Speaks, tokens};
 use serde_json::{Value, json};
-use support::{Demo, demo, demo_with};
 
 const PATH: &str = "/v1/messages";
 
@@ -13,21 +10,12 @@ fn ask(text: &str) -> Value {
     json!({"model": "demo", "max_tokens": 1000, "messages": [{"role": "user", "content": text}]})
 }
 
-fn with(mut body: Value, more: Value) -> Value {
-    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    body
-}
-
 async fn whole(demo: &Demo, body: Value) -> Value {
-    let answer = demo.post(PATH, body).await;
-    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
-    answer.json()
+    demo.whole(PATH, body).await
 }
 
 async fn stream(demo: &Demo, body: Value) -> Vec<Value> {
-    let answer = demo.post(PATH, with(body, json!({"stream": true}))).await;
-    assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/event-stream")));
-    answer.named_events()
+    demo.stream(PATH, body).await
 }
 
 /// The message that a client puts together from a stream.

@@ -1,14 +1,11 @@
 //! Every misbehaviour, through a real socket.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-mod support;
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::support::{Answer, Client, Demo, End, demo, demo_that, demo_with, within};
 use fluxgate_demo::{DemoConfig, tokens};
 use serde_json::{Value, json};
-use support::{Answer, Client, Demo, End, demo, demo_that, demo_with, within};
 
 fn ask(quirks: &str, more: Value) -> Value {
     let mut body = json!({"model": format!("demo!{quirks}"), "messages": [{"role": "user", "content": "Grüße 🎿"}]});

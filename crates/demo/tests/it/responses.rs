@@ -1,11 +1,8 @@
 //! OpenAI's Responses, through a real socket.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod support;
-
+use crate::support::{Demo, demo, demo_with, with};
 use fluxgate_demo::{DemoConfig, Speaks, tokens};
 use serde_json::{Value, json};
-use support::{Demo, demo, demo_with};
 
 const PATH: &str = "/v1/responses";
 
@@ -13,21 +10,12 @@ fn ask(text: &str) -> Value {
     json!({"model": "demo", "input": text})
 }
 
-fn with(mut body: Value, more: Value) -> Value {
-    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    body
-}
-
 async fn whole(demo: &Demo, body: Value) -> Value {
-    let answer = demo.post(PATH, body).await;
-    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
-    answer.json()
+    demo.whole(PATH, body).await
 }
 
 async fn stream(demo: &Demo, body: Value) -> Vec<Value> {
-    let answer = demo.post(PATH, with(body, json!({"stream": true}))).await;
-    assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/event-stream")));
-    let events = answer.named_events();
+    let events = demo.stream(PATH, body).await;
     for (number, event) in events.iter().enumerate() {
         assert_eq!(event["sequence_number"], number);
     }
