@@ -8,7 +8,11 @@ use fluxgate_core::usage::UsageSource;
 
 use super::capture::Capture;
 use super::frames::{FrameSplitter, Inspect, Verdict};
+use super::translate::Lines;
 use super::{Dialect, Framing, anthropic, ollama, openai, responses};
+
+/// The most that is held of a frame which is translated: it can't pass in pieces.
+const TRANSLATED_BYTES_MAX: usize = 128 * 1024;
 
 /// What an answer has shown so far.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -39,6 +43,7 @@ pub enum Ending {
 #[derive(Debug)]
 pub struct AnswerReader {
     splitter: FrameSplitter,
+    /// As the client sees it.
     framing: Framing,
     reader: Reader,
 }
@@ -50,12 +55,34 @@ struct Reader {
     shown: Shown,
     /// For documents and oversize frames, which pass in pieces. Boxed: most streams need none.
     captures: Option<Box<[Capture]>>,
+    /// Puts the stream into Ollama's form; the upstream's own frames don't pass then.
+    lines: Option<Box<Lines>>,
 }
 
 impl AnswerReader {
     pub fn new(dialect: Dialect, framing: Framing, withhold_usage: bool) -> Self {
-        let reader = Reader { dialect, withhold_usage, shown: Shown::default(), captures: None };
+        let reader = Reader {
+            dialect,
+            withhold_usage,
+            shown: Shown::default(),
+            captures: None,
+            lines: None,
+        };
         Self { splitter: FrameSplitter::new(framing), framing, reader }
+    }
+
+    /// Reads a stream of OpenAI's that goes on as lines of Ollama's.
+    pub fn translated(lines: Box<Lines>) -> Self {
+        let mut reader = Self::new(Dialect::OpenAi, Framing::Sse, false);
+        reader.splitter = FrameSplitter::holding(Framing::Sse, TRANSLATED_BYTES_MAX);
+        reader.framing = Framing::Ndjson;
+        reader.reader.lines = Some(lines);
+        reader
+    }
+
+    /// Whether the upstream said something that the client's dialect has no words for.
+    pub fn is_broken(&self) -> bool {
+        self.reader.lines.as_ref().is_some_and(|lines| lines.is_broken())
     }
 
     pub fn framing(&self) -> Framing {
@@ -64,7 +91,8 @@ impl AnswerReader {
 
     /// Whether a frame of ours may be put in now.
     pub fn between_frames(&self) -> bool {
-        self.framing != Framing::Whole && self.splitter.between_frames()
+        self.reader.lines.is_some()
+            || self.framing != Framing::Whole && self.splitter.between_frames()
     }
 
     /// Takes what arrived; what may pass is put at the end of `out`.
@@ -72,6 +100,10 @@ impl AnswerReader {
         if self.framing == Framing::Whole {
             self.reader.piece(&chunk);
             out.push_back(chunk);
+        } else if self.reader.lines.is_some() {
+            // Nothing of the upstream's own passes.
+            self.splitter.push(chunk, &mut self.reader, &mut VecDeque::new());
+            out.extend(self.reader.lines.as_mut().and_then(|lines| lines.take()));
         } else {
             self.splitter.push(chunk, &mut self.reader, out);
         }
@@ -79,10 +111,16 @@ impl AnswerReader {
 
     /// The upstream's body is over: gives the rest of it, and how it ended.
     pub fn finish(&mut self) -> (Bytes, Ending) {
-        let rest = self.splitter.finish(&mut self.reader);
-        let shown = &self.reader.shown;
+        let mut rest = self.splitter.finish(&mut self.reader);
+        let Reader { shown, lines, .. } = &mut self.reader;
         let whole = self.framing == Framing::Whole || shown.ended || shown.errored;
-        (rest, if whole { Ending::Whole } else { Ending::Cut })
+        if let Some(lines) = lines {
+            if shown.ended {
+                lines.end(shown.reported);
+            }
+            rest = lines.take().unwrap_or_default();
+        }
+        (rest, if whole && !self.is_broken() { Ending::Whole } else { Ending::Cut })
     }
 
     /// What the answer used: the provider's own count, else one from what was delivered.
@@ -120,7 +158,12 @@ impl Inspect for Reader {
         let shown = &mut self.shown;
         shown.frames += 1;
         match self.dialect {
-            Dialect::OpenAi => return openai::inspect(frame, self.withhold_usage, shown),
+            Dialect::OpenAi => {
+                let verdict = openai::inspect(frame, self.withhold_usage, shown);
+                let Some(lines) = &mut self.lines else { return verdict };
+                lines.event(frame, shown.reported);
+                return Verdict::Withhold;
+            }
             Dialect::Responses => responses::inspect(frame, shown),
             Dialect::Anthropic => anthropic::inspect(frame, shown),
             Dialect::Ollama => ollama::inspect(frame, shown),
@@ -129,6 +172,9 @@ impl Inspect for Reader {
     }
 
     fn piece(&mut self, piece: &[u8]) {
+        if let Some(lines) = &mut self.lines {
+            return lines.oversize();
+        }
         let captures = self.captures.get_or_insert_with(|| match self.dialect {
             Dialect::OpenAi => openai::captures(),
             Dialect::Responses => responses::captures(),

@@ -4,6 +4,7 @@
 //! a comment or an error frame can be put between two frames at any time. A frame larger than the
 //! limit passes in pieces.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
@@ -47,9 +48,30 @@ pub fn event_name(frame: &[u8]) -> &[u8] {
     memchr(b'"', name).and_then(|end| name.get(..end)).unwrap_or_default()
 }
 
+/// The data of a server-sent event, its lines joined; `None` where it has none (a comment).
+pub fn event_data(frame: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let mut lines = frame
+        .split(|byte| matches!(byte, b'\n' | b'\r'))
+        .filter_map(|line| line.strip_prefix(b"data:"))
+        .map(|data| data.strip_prefix(b" ").unwrap_or(data));
+    let first = lines.next()?;
+    Some(match lines.next() {
+        None => Cow::Borrowed(first),
+        Some(second) => {
+            let mut joined = [first, second].join(&b'\n');
+            for line in lines {
+                joined.push(b'\n');
+                joined.extend_from_slice(line);
+            }
+            Cow::Owned(joined)
+        }
+    })
+}
+
 #[derive(Debug)]
 pub struct FrameSplitter {
     framing: Framing,
+    held_bytes_max: usize,
     held: BytesMut,
     /// The present frame is over the limit; its pieces pass as they come.
     oversize: bool,
@@ -57,7 +79,12 @@ pub struct FrameSplitter {
 
 impl FrameSplitter {
     pub fn new(framing: Framing) -> Self {
-        Self { framing, held: BytesMut::new(), oversize: false }
+        Self::holding(framing, HELD_BYTES_MAX)
+    }
+
+    /// One whose frames may be larger or smaller than usual.
+    pub fn holding(framing: Framing, held_bytes_max: usize) -> Self {
+        Self { framing, held_bytes_max, held: BytesMut::new(), oversize: false }
     }
 
     /// Whether the client has seen whole frames only.
@@ -73,7 +100,9 @@ impl FrameSplitter {
         // The end may straddle what was held, by the three bytes of `\r\n\r` at most.
         let from = self.held.len().saturating_sub(3);
         self.held.extend_from_slice(&chunk);
-        if self.end(&self.held, from).is_some() || self.held.len() > HELD_BYTES_MAX || self.oversize
+        if self.end(&self.held, from).is_some()
+            || self.held.len() > self.held_bytes_max
+            || self.oversize
         {
             let joined = self.held.split().freeze();
             self.cut(joined, from, inspect, out);
@@ -116,7 +145,7 @@ impl FrameSplitter {
         if rest.is_empty() {
             return;
         }
-        if self.oversize || rest.len() > HELD_BYTES_MAX {
+        if self.oversize || rest.len() > self.held_bytes_max {
             self.oversize = true;
             // Line ends at the very end may be the first half of the frame's end.
             let ends = rest.iter().rev().take(3).take_while(|byte| matches!(byte, b'\r' | b'\n'));

@@ -10,6 +10,7 @@ mod ollama;
 mod openai;
 pub mod outline;
 mod responses;
+pub mod translate;
 
 use std::borrow::Cow;
 use std::time::Duration;

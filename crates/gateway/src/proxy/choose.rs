@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::dialect::Dialect;
 use crate::router::Endpoint;
-use crate::upstream::catalog::Offer;
+use crate::upstream::catalog::{Offer, Snapshot};
 use crate::upstream::{Kind, Upstream};
 
 /// How an upstream serves a request.
@@ -34,10 +34,29 @@ pub const fn way(dialect: Dialect, kind: Kind) -> Option<(u8, Way)> {
     }
 }
 
+/// The offer for a model as a client of the dialect names it, where any of its upstreams can serve
+/// the dialect.
+#[must_use]
+pub fn offer<'a>(snapshot: &'a Snapshot, model: &str, dialect: Dialect) -> Option<&'a Offer> {
+    let offer = match dialect {
+        // In Ollama's own dialect a name needs no tag, whoever has the model.
+        Dialect::Ollama => snapshot.find_untagged(model),
+        Dialect::OpenAi | Dialect::Responses | Dialect::Anthropic => snapshot.find(model),
+    };
+    offer.filter(|offer| any_serves(offer, dialect))
+}
+
 /// Whether any of the offer's upstreams can serve the dialect.
 #[must_use]
 pub fn any_serves(offer: &Offer, dialect: Dialect) -> bool {
     offer.upstreams.iter().any(|upstream| rank(upstream, dialect).is_some())
+}
+
+/// Whether none of the offer's upstreams speaks the dialect itself.
+#[must_use]
+pub fn only_translated(offer: &Offer, dialect: Dialect) -> bool {
+    let mut kinds = offer.upstreams.iter().filter_map(|upstream| upstream.kind());
+    kinds.all(|kind| !matches!(way(dialect, kind), Some((_, Way::AsItIs))))
 }
 
 /// The rank of an upstream for a dialect: `None` where it can't serve it.

@@ -11,6 +11,7 @@ mod listing;
 mod out;
 mod relay;
 mod send;
+mod translated;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ use crate::dialect::outline::{Outline, OutlineFault};
 use crate::dialect::{self, Ask, Refusal};
 use crate::exchange::Exchange;
 use crate::middleware;
-use crate::router::{self, Endpoint};
+use crate::router::Endpoint;
 use crate::upstream::catalog::Snapshot;
 use crate::worker::Worker;
 use relay::Relay;
@@ -92,14 +93,19 @@ async fn serve(
 
     // Choose.
     let snapshot = offering(worker, endpoint, &ask.model, exchange).await?;
-    let Some(offer) = snapshot.find(&ask.model) else { return Err(no_such_model(&snapshot)) };
+    let offer = choose::offer(&snapshot, &ask.model, endpoint.dialect());
+    let Some(offer) = offer else { return Err(no_such_model(&snapshot)) };
     exchange.about(Arc::clone(&offer.model.id));
     if ask.load_only {
         return Ok(Served::Here(loaded(endpoint, &ask.model)));
     }
+    if endpoint == Endpoint::OllamaShow && choose::only_translated(offer, endpoint.dialect()) {
+        return Ok(Served::Here(listing::shown(&offer.model)));
+    }
 
     // Send.
-    let sending = Sending { worker, endpoint, head: &head, body: &body.bytes, ask: &ask };
+    let model = &offer.model.id;
+    let sending = Sending { worker, endpoint, head: &head, body: &body.bytes, ask: &ask, model };
     let answer = sending.to_one_of(offer, exchange).await?;
     Ok(Served::Upstream(Box::new(answer), ask))
 }
@@ -115,18 +121,19 @@ fn relay(
     let Answer { upstream, mut head, body } = answer;
     let mut response = Response::new(OutBody::empty());
     *response.status_mut() = head.status;
-    let relay = |body, exchange| {
+    let relay = |body, lines, exchange| {
         let source =
             relay::Source { worker: Rc::clone(worker), upstream: Arc::clone(&upstream), body };
-        Relay::new(source, endpoint.dialect(), &head, ask, exchange)
+        Relay::new(source, endpoint.dialect(), &head, ask, lines, exchange)
     };
     let overhead = exchange.overhead();
     *response.body_mut() = match body {
-        send::AnswerBody::Read(bytes) => {
-            exchange.answered(head.status, None);
+        send::AnswerBody::Read(bytes, usage) => {
+            exchange.answered(head.status, usage);
             OutBody::full(bytes)
         }
-        send::AnswerBody::Coming(body) => OutBody::relay(relay(body, exchange)),
+        send::AnswerBody::Coming(body) => OutBody::relay(relay(body, None, exchange)),
+        send::AnswerBody::Lines(body, lines) => OutBody::relay(relay(body, Some(lines), exchange)),
     };
     *response.headers_mut() = std::mem::take(&mut head.headers);
     headers::ours(&upstream, overhead, response.headers_mut());
@@ -172,9 +179,7 @@ async fn offering(
     model: &str,
     exchange: &mut Exchange,
 ) -> Result<Arc<Snapshot>, Refusal> {
-    let offers = |snapshot: &Snapshot| {
-        snapshot.find(model).is_some_and(|offer| choose::any_serves(offer, endpoint.dialect()))
-    };
+    let offers = |snapshot: &Snapshot| choose::offer(snapshot, model, endpoint.dialect()).is_some();
     let snapshot = worker.app.upstreams.snapshot();
     if offers(&snapshot) {
         return Ok(snapshot);
@@ -213,10 +218,4 @@ fn loaded(endpoint: Endpoint, model: &str) -> Response<OutBody> {
     response.headers_mut().insert(CONTENT_TYPE, json);
     *response.status_mut() = StatusCode::OK;
     response
-}
-
-/// The id of `GET /v1/models/{id}` as a refusal's caller may see it.
-fn model_in(path: &str) -> Result<String, Refusal> {
-    router::model_id(path)
-        .ok_or_else(|| Refusal::new(Reason::UnknownRoute, "There is no such route."))
 }

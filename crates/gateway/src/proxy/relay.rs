@@ -21,6 +21,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::out::CutShort;
+use crate::dialect::translate::Lines;
 use crate::dialect::{AnswerReader, Ask, Dialect, Ending, Framing, Refusal};
 use crate::exchange::Exchange;
 use crate::upstream::Upstream;
@@ -77,17 +78,25 @@ impl Relay {
         dialect: Dialect,
         head: &AnswerHead,
         ask: &Ask,
+        lines: Option<Box<Lines>>,
         exchange: Box<Exchange>,
     ) -> Self {
         let coded = head
             .headers
             .get(CONTENT_ENCODING)
             .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
-        let framing = Framing::of(head.headers.get(CONTENT_TYPE));
+        let reader = match lines {
+            Some(lines) => Some(AnswerReader::translated(lines)),
+            None if coded => None,
+            None => {
+                let framing = Framing::of(head.headers.get(CONTENT_TYPE));
+                Some(AnswerReader::new(dialect, framing, ask.withhold_usage))
+            }
+        };
         let mut relay = Self {
             source: Some(source),
             dialect,
-            reader: (!coded).then(|| AnswerReader::new(dialect, framing, ask.withhold_usage)),
+            reader,
             ready: VecDeque::new(),
             turn_bytes: 0,
             broken: false,
@@ -161,6 +170,9 @@ impl Relay {
                 {
                     exchange.first_token();
                 }
+                if reader.is_broken() {
+                    return self.cut(Reason::UpstreamBroken);
+                }
             }
             None => {
                 self.unread_bytes += piece.len() as u64;
@@ -194,7 +206,10 @@ impl Relay {
                 }
             }
             // The end mark is missing: what was held is half a frame, and never passes.
-            Ending::Cut => self.cut(Reason::UpstreamDied),
+            Ending::Cut => {
+                let broken = self.reader.as_ref().is_some_and(AnswerReader::is_broken);
+                self.cut(if broken { Reason::UpstreamBroken } else { Reason::UpstreamDied });
+            }
         }
     }
 
@@ -315,6 +330,7 @@ impl std::fmt::Debug for Relay {
 const fn sentence(reason: Reason) -> &'static str {
     match reason {
         Reason::UpstreamStalled => "The model server fell silent in the middle of its answer.",
+        Reason::UpstreamBroken => "The model server's answer can't be translated.",
         Reason::RequestTimeout => "The request took longer than its limit.",
         Reason::ShuttingDown => "The gateway is shutting down.",
         _ => "The model server's answer broke off.",

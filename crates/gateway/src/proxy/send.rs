@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use fluxgate_core::Reason;
+use fluxgate_core::{Reason, Usage};
 use http::header::{HeaderMap, RETRY_AFTER as RETRY_AFTER_HEADER};
 use http::request::Parts;
 use http::{Method, StatusCode};
@@ -14,8 +14,10 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::body::splice;
-use super::{choose, headers};
-use crate::dialect::{Ask, Refusal};
+use super::choose::{self, Way};
+use super::headers;
+use crate::dialect::translate::Lines;
+use crate::dialect::{Ask, Edit, Refusal};
 use crate::exchange::Exchange;
 use crate::router::Endpoint;
 use crate::upstream::Upstream;
@@ -37,6 +39,15 @@ pub struct Sending<'a> {
     pub head: &'a Parts,
     pub body: &'a Bytes,
     pub ask: &'a Ask,
+    /// The model as the catalog names it.
+    pub model: &'a str,
+}
+
+/// What goes up to one upstream.
+pub(super) struct Outward<'a> {
+    pub path: &'a str,
+    pub body: &'a Bytes,
+    pub edit: Option<&'a Edit>,
 }
 
 /// An upstream's answer that is passed on.
@@ -47,13 +58,15 @@ pub struct Answer {
 }
 
 pub enum AnswerBody {
-    /// We had to read it.
-    Read(Bytes),
+    /// We had to read it; what it used, where it tells.
+    Read(Bytes, Option<Usage>),
     Coming(Body),
+    /// Translated as it comes.
+    Lines(Body, Box<Lines>),
 }
 
 /// Why one upstream gave no answer that could be passed on.
-enum Failure {
+pub(super) enum Failure {
     /// It saw nothing of the request: another may be tried.
     Unreached(Refusal),
     /// It doesn't have the route: another may.
@@ -93,8 +106,14 @@ impl Sending<'_> {
         upstream: &Arc<Upstream>,
         exchange: &mut Exchange,
     ) -> Result<Answer, Failure> {
-        let asks_usage = upstream.takes_stream_usage() && self.ask.usage_edit.is_some();
-        let (head, mut body) = self.send(upstream, asks_usage, exchange).await?;
+        let kind = upstream.kind();
+        let way = kind.and_then(|kind| choose::way(self.endpoint.dialect(), kind));
+        if let Some((_, Way::Translated)) = way {
+            return self.translated(upstream, exchange).await;
+        }
+        let usage_edit = self.ask.usage_edit.as_ref().filter(|_| upstream.takes_stream_usage());
+        let mut outward = Outward { path: self.endpoint.path(), body: self.body, edit: usage_edit };
+        let (head, mut body) = self.send(upstream, &outward, exchange).await?;
         if let Some(route) = self.endpoint.optional()
             && matches!(head.status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)
         {
@@ -104,33 +123,34 @@ impl Sending<'_> {
                 upstream.offers_not(route, Instant::now());
                 return Err(Failure::NotOffered);
             }
-            let body = AnswerBody::Read(bytes);
+            let body = AnswerBody::Read(bytes, None);
             return Ok(Answer { upstream: Arc::clone(upstream), head, body });
         }
-        if asks_usage && head.status == StatusCode::BAD_REQUEST {
+        if outward.edit.is_some() && head.status == StatusCode::BAD_REQUEST {
             let bytes = self.read(upstream, &mut body).await?;
             self.worker.pools.keep(upstream, body);
             if !names_stream_options(&bytes) {
-                let body = AnswerBody::Read(bytes);
+                let body = AnswerBody::Read(bytes, None);
                 return Ok(Answer { upstream: Arc::clone(upstream), head, body });
             }
             // It doesn't know the field that we put in: once more, as the client wrote it.
             upstream.refuse_stream_usage();
-            let (head, body) = self.send(upstream, false, exchange).await?;
+            outward.edit = None;
+            let (head, body) = self.send(upstream, &outward, exchange).await?;
             return self.judge(upstream, head, body);
         }
         self.judge(upstream, head, body)
     }
 
-    async fn send(
+    pub(super) async fn send(
         &self,
         upstream: &Arc<Upstream>,
-        asks_usage: bool,
+        outward: &Outward<'_>,
         exchange: &mut Exchange,
     ) -> Result<(AnswerHead, Body), Failure> {
-        let edits = self.ask.usage_edit.iter().filter(|_| asks_usage).collect();
-        let body = splice(self.body, edits);
-        let head = self.head(upstream, body.iter().map(Bytes::len).sum(), exchange);
+        let body = splice(outward.body, outward.edit.into_iter().collect());
+        let bytes = body.iter().map(Bytes::len).sum();
+        let head = self.head(upstream, outward.path, bytes, exchange);
         let request = Outgoing { head: &head, body: &body };
         let sent = Instant::now();
         let answer = self.worker.pools.send(upstream, request, headers::comes_back);
@@ -150,7 +170,11 @@ impl Sending<'_> {
     }
 
     /// An error's body, which we have to look into.
-    async fn read(&self, upstream: &Upstream, body: &mut Body) -> Result<Bytes, Failure> {
+    pub(super) async fn read(
+        &self,
+        upstream: &Upstream,
+        body: &mut Body,
+    ) -> Result<Bytes, Failure> {
         match timeout(upstream.settings.idle, body.collect(ERROR_BYTES_MAX)).await {
             Ok(Ok(bytes)) => Ok(bytes),
             Ok(Err(_)) => Err(broke_off()),
@@ -161,15 +185,21 @@ impl Sending<'_> {
         }
     }
 
-    fn head(&self, upstream: &Upstream, body_bytes: usize, exchange: &Exchange) -> RequestHead {
-        let path = [&*upstream.base_path, self.endpoint.path()];
+    fn head(
+        &self,
+        upstream: &Upstream,
+        path: &str,
+        body_bytes: usize,
+        exchange: &Exchange,
+    ) -> RequestHead {
+        let path = [&*upstream.base_path, path];
         let mut head = RequestHead::new(&Method::POST, path, &upstream.host);
         headers::upwards(&self.head.headers, upstream, &exchange.id_header(), &mut head);
         head.end(body_bytes)
     }
 
     /// What an answer's status means for the client.
-    fn judge(
+    pub(super) fn judge(
         &self,
         upstream: &Arc<Upstream>,
         head: AnswerHead,
@@ -264,7 +294,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-fn broke_off() -> Failure {
+pub(super) fn broke_off() -> Failure {
     let text = "The model server's answer broke off.";
     Failure::Final(Refusal::new(Reason::UpstreamBroken, text))
 }
@@ -274,7 +304,7 @@ fn names_a_model(body: &[u8]) -> bool {
     memmem::find(&body.to_ascii_lowercase(), b"model").is_some()
 }
 
-fn names_stream_options(body: &[u8]) -> bool {
+pub(super) fn names_stream_options(body: &[u8]) -> bool {
     ["stream_options", "include_usage"]
         .iter()
         .any(|name| memmem::find(body, name.as_bytes()).is_some())

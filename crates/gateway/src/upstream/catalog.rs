@@ -27,6 +27,19 @@ pub struct Model {
     pub owned_by: Option<Box<str>>,
     /// Its entry in Ollama's own listing.
     pub ollama: Option<Arc<RawValue>>,
+    pub facts: Facts,
+}
+
+/// What some servers' listings tell of a model beside its name.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Facts {
+    /// The window that it is served with, in tokens.
+    pub context_tokens: Option<u64>,
+    pub parameters: Option<u64>,
+    pub size_bytes: Option<u64>,
+    pub quantization: Option<Box<str>>,
+    /// It takes images.
+    pub vision: bool,
 }
 
 /// A model and the upstreams that offer it.
@@ -44,6 +57,8 @@ pub struct Snapshot {
     offers: BTreeMap<Arc<str>, Offer>,
     /// Ollama's models by their canonical name.
     canonical: HashMap<String, Arc<str>>,
+    /// Everyone else's by what their canonical name would be.
+    untagged: HashMap<String, Arc<str>>,
     versions: Vec<Arc<str>>,
     any_listed: bool,
 }
@@ -77,6 +92,13 @@ impl Snapshot {
         self.offers.get(self.canonical.get(&canonical_name(model))?)
     }
 
+    /// The same for a client of Ollama's dialect, in which `demo` and `demo:latest` are one model
+    /// also where another server has it.
+    #[must_use]
+    pub fn find_untagged(&self, model: &str) -> Option<&Offer> {
+        self.find(model).or_else(|| self.offers.get(self.untagged.get(&canonical_name(model))?))
+    }
+
     /// Every offer, by name.
     pub fn offers(&self) -> impl Iterator<Item = &Offer> {
         self.offers.values()
@@ -101,11 +123,11 @@ impl Snapshot {
     }
 
     fn add(&mut self, upstream: &Arc<Upstream>, model: &Model) {
-        if upstream.kind() == Some(Kind::Ollama) {
-            self.canonical
-                .entry(canonical_name(&model.id))
-                .or_insert_with(|| Arc::clone(&model.id));
-        }
+        let names = match upstream.kind() {
+            Some(Kind::Ollama) => &mut self.canonical,
+            _ => &mut self.untagged,
+        };
+        names.entry(canonical_name(&model.id)).or_insert_with(|| Arc::clone(&model.id));
         let offer = self
             .offers
             .entry(Arc::clone(&model.id))

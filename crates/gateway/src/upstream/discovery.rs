@@ -7,11 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONNECTION};
 use http::{HeaderValue, Method, StatusCode};
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use super::catalog::{Listing, Model};
+use super::catalog::{Facts, Listing, Model};
 use super::dial::{self, DialError};
 use super::http1::{Body, Connection, Outgoing, RequestHead, SendError};
 use super::{Kind, Upstream};
@@ -87,6 +88,7 @@ async fn ollama(upstream: &Upstream) -> Result<Listing, DiscoveryError> {
                 created: tag.modified_at.and_then(|at| timestamp(&at)),
                 owned_by: None,
                 ollama: Some(Arc::from(raw.to_owned())),
+                facts: Facts::default(),
             })
         })
         .collect();
@@ -188,10 +190,36 @@ struct ModelEntry {
     created: Option<f64>,
     created_at: Option<String>,
     owned_by: Option<String>,
+    /// vLLM's word for the window.
+    #[serde(default, deserialize_with = "if_readable")]
+    max_model_len: Option<u64>,
+    /// OpenRouter's.
+    #[serde(default, deserialize_with = "if_readable")]
+    context_length: Option<u64>,
+    /// llama.cpp's.
+    #[serde(default, deserialize_with = "if_readable")]
+    meta: Option<Meta>,
+    #[serde(default, deserialize_with = "if_readable")]
+    architecture: Option<Architecture>,
+}
+
+#[derive(Deserialize)]
+struct Meta {
+    n_ctx: Option<u64>,
+    n_params: Option<u64>,
+    size: Option<u64>,
+    ftype: Option<Box<str>>,
+}
+
+#[derive(Deserialize)]
+struct Architecture {
+    #[serde(default)]
+    input_modalities: Vec<String>,
 }
 
 impl ModelEntry {
     fn into_model(self) -> Model {
+        let facts = self.facts();
         Model {
             id: Arc::from(self.id),
             created: self
@@ -200,8 +228,34 @@ impl ModelEntry {
                 .or_else(|| timestamp(self.created_at.as_deref()?)),
             owned_by: self.owned_by.map(Box::from),
             ollama: None,
+            facts,
         }
     }
+
+    fn facts(&self) -> Facts {
+        let meta = self.meta.as_ref();
+        Facts {
+            context_tokens: self
+                .max_model_len
+                .or(self.context_length)
+                .or(meta.and_then(|meta| meta.n_ctx)),
+            parameters: meta.and_then(|meta| meta.n_params),
+            size_bytes: meta.and_then(|meta| meta.size),
+            quantization: meta.and_then(|meta| meta.ftype.clone()),
+            vision: self
+                .architecture
+                .as_ref()
+                .is_some_and(|model| model.input_modalities.iter().any(|input| input == "image")),
+        }
+    }
+}
+
+/// What isn't in any standard is left out where it is of another form than we know.
+fn if_readable<'de, T: DeserializeOwned, D: Deserializer<'de>>(
+    value: D,
+) -> Result<Option<T>, D::Error> {
+    let value = serde_json::Value::deserialize(value)?;
+    Ok(serde_json::from_value(value).ok())
 }
 
 /// Seconds since 1970 of a date in RFC 3339.

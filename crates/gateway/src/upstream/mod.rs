@@ -89,6 +89,8 @@ pub struct Upstream {
     kind: AtomicU8,
     /// It refused to be asked for a stream's usage; remembered until it is set up anew.
     refuses_stream_usage: AtomicBool,
+    /// It refused members that OpenAI's API doesn't have; remembered as long.
+    refuses_extra_fields: AtomicBool,
     /// Milliseconds of the process's clock until which an optional route isn't tried there.
     not_offered_until_ms: [AtomicU64; OptionalRoute::COUNT],
     in_flight: AtomicU32,
@@ -161,6 +163,7 @@ impl Upstream {
             credential,
             kind: AtomicU8::new(settings.kind.map_or(0, |kind| kind as u8 + 1)),
             refuses_stream_usage: AtomicBool::new(!settings.stream_usage),
+            refuses_extra_fields: AtomicBool::new(false),
             not_offered_until_ms: std::array::from_fn(|_| AtomicU64::new(0)),
             in_flight: AtomicU32::new(0),
             down_until_ms: AtomicU64::new(0),
@@ -235,6 +238,17 @@ impl Upstream {
     /// It answered that it doesn't know the field.
     pub fn refuse_stream_usage(&self) {
         self.refuses_stream_usage.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether requests to it may hold members that OpenAI's API doesn't have.
+    #[must_use]
+    pub fn takes_extra_fields(&self) -> bool {
+        !self.refuses_extra_fields.load(Ordering::Relaxed)
+    }
+
+    /// It answered that it doesn't know one of them.
+    pub fn refuse_extra_fields(&self) {
+        self.refuses_extra_fields.store(true, Ordering::Relaxed);
     }
 
     /// Whether it may be tried now.

@@ -48,7 +48,9 @@ impl Kind {
         }
     }
 
-    fn of(first: u8) -> Option<Self> {
+    /// What a value is, by its first byte.
+    #[must_use]
+    pub fn of(first: u8) -> Option<Self> {
         Some(match first {
             b'n' => Self::Null,
             b't' | b'f' => Self::Bool,

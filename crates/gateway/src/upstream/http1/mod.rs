@@ -18,7 +18,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-pub use body::Body;
+pub use body::{Body, BodyError};
 pub use head::{AnswerHead, BadHead, RequestHead};
 
 use super::dial::{DialError, Stream};

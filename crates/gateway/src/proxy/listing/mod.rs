@@ -1,7 +1,10 @@
 //! The routes that tell what there is: answered from the catalog, in the dialect's own form. Only
 //! what is running now is asked of the upstreams.
 
-use std::borrow::Cow;
+mod anthropic;
+mod ollama;
+mod openai;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,21 +13,19 @@ use fluxgate_core::Reason;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderValue, Response};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 
-use super::{OutBody, model_in, no_such_model};
+use super::{OutBody, no_such_model};
 use crate::dialect::{Dialect, Refusal};
-use crate::router::Endpoint;
+use crate::router::{self, Endpoint};
 use crate::upstream::catalog::{Model, Snapshot};
 use crate::upstream::{Kind, discovery};
 use crate::worker::Worker;
 
 /// Who is slower than this isn't waited for.
 const RUNNING_WITHIN: Duration = Duration::from_secs(2);
-/// Where a listing doesn't say when a model was made.
-const CREATED_UNKNOWN: i64 = 0;
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
@@ -68,40 +69,38 @@ impl Listing {
         let of_anthropic = head.headers.contains_key("anthropic-version");
         let snapshot = known(worker).await?;
         match self {
-            Self::Models if of_anthropic => Ok(json(&AnthropicList::of(
-                offered(&snapshot, Dialect::Anthropic).map(anthropic_entry).collect(),
-            ))),
-            Self::Models => Ok(json(&ModelList {
-                object: "list",
-                data: snapshot.offers().map(|offer| entry(&offer.model)).collect(),
-            })),
+            Self::Models if of_anthropic => {
+                Ok(json(&anthropic::list(offered(&snapshot, Dialect::Anthropic))))
+            }
+            Self::Models => Ok(json(&openai::list(snapshot.offers().map(|offer| &offer.model)))),
             Self::Model => {
                 let id = model_in(head.uri.path())?;
-                let offer = match snapshot.find(&id) {
-                    Some(offer) => offer,
-                    None => return Err(no_such_model(&snapshot)),
-                };
+                let Some(offer) = snapshot.find(&id) else { return Err(no_such_model(&snapshot)) };
                 Ok(if of_anthropic {
-                    json(&anthropic_entry(&offer.model))
+                    json(&anthropic::entry(&offer.model))
                 } else {
-                    json(&entry(&offer.model))
+                    json(&openai::entry(&offer.model))
                 })
             }
-            Self::Tags => Ok(json(&Tags {
-                models: offered(&snapshot, Dialect::Ollama)
-                    .filter_map(|model| model.ollama.as_deref())
-                    .collect(),
-            })),
-            Self::Running => Ok(json(&running(worker, &snapshot).await)),
-            Self::Version => match snapshot.ollama_version() {
-                Some(version) => Ok(json(&Version { version })),
-                None => {
-                    let text = "No Ollama stands behind this gateway.";
-                    Err(Refusal::new(Reason::NotFound, text))
-                }
-            },
+            Self::Tags => Ok(json(&ollama::tags(offered(&snapshot, Dialect::Ollama)))),
+            Self::Running => {
+                Ok(json(&ollama::Running { models: running(worker, &snapshot).await }))
+            }
+            Self::Version => Ok(json(&ollama::version(snapshot.ollama_version()))),
         }
     }
+}
+
+/// What `/api/show` tells of a model that no Ollama has.
+#[must_use]
+pub fn shown(model: &Model) -> Response<OutBody> {
+    json(&ollama::show(model))
+}
+
+/// The id of `GET /v1/models/{id}` as a refusal's caller may see it.
+fn model_in(path: &str) -> Result<String, Refusal> {
+    router::model_id(path)
+        .ok_or_else(|| Refusal::new(Reason::UnknownRoute, "There is no such route."))
 }
 
 /// The catalog, once any upstream has told what it offers.
@@ -123,7 +122,7 @@ fn offered(snapshot: &Snapshot, dialect: Dialect) -> impl Iterator<Item = &Model
 }
 
 /// Asks every Ollama what it holds in memory; one that doesn't answer in time is left out.
-async fn running(worker: &Worker, snapshot: &Snapshot) -> Running {
+async fn running(worker: &Worker, snapshot: &Snapshot) -> Vec<Box<RawValue>> {
     let mut asked = JoinSet::new();
     for upstream in
         snapshot.upstreams.iter().filter(|upstream| upstream.kind() == Some(Kind::Ollama))
@@ -133,10 +132,8 @@ async fn running(worker: &Worker, snapshot: &Snapshot) -> Running {
             async move {
                 let running = discovery::running_models(&upstream);
                 let mut models = tokio::time::timeout(RUNNING_WITHIN, running).await.ok()?.ok()?;
-                models.retain(|model| {
-                    serde_json::from_str::<Named<'_>>(model.get())
-                        .is_ok_and(|named| upstream.serves(&named.name))
-                });
+                models
+                    .retain(|model| ollama::name(model).is_some_and(|name| upstream.serves(&name)));
                 Some(models)
             },
             &worker.app.control,
@@ -148,7 +145,7 @@ async fn running(worker: &Worker, snapshot: &Snapshot) -> Running {
             models.extend(running);
         }
     }
-    Running { models }
+    models
 }
 
 fn json(answer: &impl Serialize) -> Response<OutBody> {
@@ -156,83 +153,4 @@ fn json(answer: &impl Serialize) -> Response<OutBody> {
     let mut response = Response::new(OutBody::full(body));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
-}
-
-fn anthropic_entry(model: &Model) -> AnthropicEntry<'_> {
-    let created = model.created.unwrap_or(CREATED_UNKNOWN);
-    AnthropicEntry {
-        r#type: "model",
-        id: &model.id,
-        display_name: &model.id,
-        created_at: chrono::DateTime::from_timestamp(created, 0).unwrap_or_default(),
-    }
-}
-
-fn entry(model: &Model) -> ModelEntry<'_> {
-    ModelEntry {
-        id: &model.id,
-        object: "model",
-        created: model.created.unwrap_or(CREATED_UNKNOWN),
-        owned_by: model.owned_by.as_deref().unwrap_or("library"),
-    }
-}
-
-#[derive(Serialize)]
-struct ModelList<'a> {
-    object: &'static str,
-    data: Vec<ModelEntry<'a>>,
-}
-
-#[derive(Serialize)]
-struct ModelEntry<'a> {
-    id: &'a str,
-    object: &'static str,
-    created: i64,
-    owned_by: &'a str,
-}
-
-#[derive(Serialize)]
-struct AnthropicList<'a> {
-    data: Vec<AnthropicEntry<'a>>,
-    has_more: bool,
-    first_id: Option<&'a str>,
-    last_id: Option<&'a str>,
-}
-
-impl<'a> AnthropicList<'a> {
-    fn of(data: Vec<AnthropicEntry<'a>>) -> Self {
-        let first_id = data.first().map(|entry| entry.id);
-        let last_id = data.last().map(|entry| entry.id);
-        Self { data, has_more: false, first_id, last_id }
-    }
-}
-
-#[derive(Serialize)]
-struct AnthropicEntry<'a> {
-    r#type: &'static str,
-    id: &'a str,
-    display_name: &'a str,
-    created_at: chrono::DateTime<chrono::Utc>,
-}
-
-#[derive(Serialize)]
-struct Tags<'a> {
-    models: Vec<&'a RawValue>,
-}
-
-/// An entry of Ollama's, as far as we look at it.
-#[derive(Deserialize)]
-struct Named<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-}
-
-#[derive(Serialize)]
-struct Running {
-    models: Vec<Box<RawValue>>,
-}
-
-#[derive(Serialize)]
-struct Version<'a> {
-    version: &'a str,
 }

@@ -1,0 +1,199 @@
+//! A stream of OpenAI's, chunk by chunk, as lines of Ollama's. Each chunk with text becomes a line
+//! at once; the parts of a tool's call are put together, since Ollama has whole ones only; the last
+//! line waits for the usage, which comes behind the end of the text.
+
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use fluxgate_core::Usage;
+
+use super::Asked;
+use super::answer::{Call, CallPart, Choice, Chunk, End, Said, Timings, Untranslatable, object};
+use super::error::error_line;
+use crate::dialect::frames::event_data;
+
+/// The most that is held of calls which aren't complete, all of a stream's together.
+const CALL_BYTES_MAX: usize = 128 * 1024;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Lines {
+    asked: Asked,
+    sent: Instant,
+    first_text: Option<Instant>,
+    /// Lines that are ready.
+    out: BytesMut,
+    /// Calls whose parts are still coming, by the index that the server gives them.
+    calls: Vec<(u32, Call)>,
+    call_bytes: usize,
+    finish_reason: Option<Box<str>>,
+    timings: Option<Timings>,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Going,
+    /// The last line is out, or an error's.
+    Over,
+    /// The server said something that has no translation.
+    Broken,
+}
+
+impl Lines {
+    #[must_use]
+    pub fn new(asked: Asked, sent: Instant) -> Self {
+        Self {
+            asked,
+            sent,
+            first_text: None,
+            out: BytesMut::new(),
+            calls: Vec::new(),
+            call_bytes: 0,
+            finish_reason: None,
+            timings: None,
+            state: State::Going,
+        }
+    }
+
+    /// Takes one event.
+    pub fn event(&mut self, frame: &[u8], usage: Option<Usage>) {
+        if self.state != State::Going {
+            return;
+        }
+        let Some(data) = event_data(frame) else { return };
+        if data.trim_ascii() == b"[DONE]" {
+            return self.end(usage);
+        }
+        match self.chunk(&data) {
+            Ok(()) => {}
+            Err(Untranslatable) => self.state = State::Broken,
+        }
+    }
+
+    /// Part of an event that is too large to be held.
+    pub fn oversize(&mut self) {
+        if self.state == State::Going {
+            self.state = State::Broken;
+        }
+    }
+
+    /// The server's stream came to its end as it should.
+    pub fn end(&mut self, usage: Option<Usage>) {
+        if self.state != State::Going {
+            return;
+        }
+        let written = self.flush_calls().and_then(|()| {
+            let end = End {
+                reason: self.finish_reason.as_deref().unwrap_or("stop"),
+                usage,
+                timings: self.timings,
+                prompt: self.first_text.map(|first| first.duration_since(self.sent)),
+                completion: self.first_text.map(|first| first.elapsed()),
+            };
+            object(&self.asked, &Said::default(), Some(&end))
+        });
+        match written {
+            Ok(line) => {
+                self.state = State::Over;
+                self.put(&line);
+            }
+            Err(Untranslatable) => self.state = State::Broken,
+        }
+    }
+
+    /// Whether the server said something that has no translation.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.state == State::Broken
+    }
+
+    /// The lines that are ready.
+    pub fn take(&mut self) -> Option<Bytes> {
+        (!self.out.is_empty()).then(|| self.out.split().freeze())
+    }
+
+    fn chunk(&mut self, data: &[u8]) -> Result<(), Untranslatable> {
+        let chunk: Chunk<'_> = serde_json::from_slice(data).map_err(|_| Untranslatable)?;
+        self.timings = chunk.timings.or(self.timings);
+        if chunk.choices.is_empty() && holds_error(data) {
+            self.out.extend_from_slice(&error_line(data));
+            self.state = State::Over;
+            return Ok(());
+        }
+        for choice in chunk.choices.iter().filter(|choice| choice.index == 0) {
+            self.choice(choice)?;
+        }
+        Ok(())
+    }
+
+    fn choice(&mut self, choice: &Choice<'_>) -> Result<(), Untranslatable> {
+        let said = choice.said()?;
+        if !said.is_nothing() {
+            self.first_text.get_or_insert_with(Instant::now);
+            let line = object(&self.asked, &said, None)?;
+            self.put(&line);
+        }
+        for part in choice.delta.iter().flat_map(|delta| delta.tool_calls.iter().flatten()) {
+            self.first_text.get_or_insert_with(Instant::now);
+            self.call_part(part)?;
+        }
+        if let Some(reason) = choice.finish_reason() {
+            self.finish_reason = Some(reason.into());
+            self.flush_calls()?;
+        }
+        Ok(())
+    }
+
+    fn call_part(&mut self, part: &CallPart<'_>) -> Result<(), Untranslatable> {
+        // A server that gives no index sends whole calls.
+        let index = part.index.unwrap_or(u32::try_from(self.calls.len()).unwrap_or(u32::MAX));
+        let position = self.calls.iter().position(|(known, _)| *known == index);
+        let position = position.unwrap_or(self.calls.len());
+        if position == self.calls.len() {
+            let call = Call { id: String::new(), name: String::new(), arguments: String::new() };
+            self.calls.push((index, call));
+        }
+        let Some((_, call)) = self.calls.get_mut(position) else { return Ok(()) };
+        if let Some(id) = part.id.as_ref().filter(|id| !id.is_empty()) {
+            call.id.clone_from(id);
+        }
+        let Some(function) = &part.function else { return Ok(()) };
+        for (to, more) in
+            [(&mut call.name, &function.name), (&mut call.arguments, &function.arguments)]
+        {
+            let more = more.as_deref().unwrap_or_default();
+            self.call_bytes += more.len();
+            to.push_str(more);
+        }
+        if self.call_bytes > CALL_BYTES_MAX { Err(Untranslatable) } else { Ok(()) }
+    }
+
+    /// The calls are complete: one line has them all.
+    fn flush_calls(&mut self) -> Result<(), Untranslatable> {
+        if self.calls.is_empty() {
+            return Ok(());
+        }
+        let calls: Vec<Call> =
+            std::mem::take(&mut self.calls).into_iter().map(|(_, c)| c).collect();
+        self.call_bytes = 0;
+        let line = object(&self.asked, &Said { calls: &calls, ..Said::default() }, None)?;
+        self.put(&line);
+        Ok(())
+    }
+
+    fn put(&mut self, line: &[u8]) {
+        self.out.extend_from_slice(line);
+        self.out.extend_from_slice(b"\n");
+    }
+}
+
+fn holds_error(data: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Said<'a> {
+        #[serde(borrow)]
+        error: Option<&'a serde_json::value::RawValue>,
+    }
+    serde_json::from_slice::<Said<'_>>(data)
+        .is_ok_and(|said| said.error.is_some_and(|error| error.get() != "null"))
+}

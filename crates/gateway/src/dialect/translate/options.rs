@@ -1,0 +1,130 @@
+//! Ollama's `options`, one by one: what each is called at a server that speaks OpenAI's dialect.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use super::members::kind_of;
+use super::request::{Writing, wrong};
+use crate::dialect::Refusal;
+use crate::dialect::outline::Kind;
+
+/// `options` as they came.
+pub type Options<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
+
+/// What becomes of an option.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Counterpart {
+    /// OpenAI's API has it under the same name.
+    Same,
+    /// The most tokens of the answer; zero and less mean as many as it takes.
+    MaxTokens,
+    /// OpenAI's API doesn't have it; llama.cpp or vLLM take it under these names.
+    Extra(&'static [&'static str]),
+    /// It is set where the model server is started.
+    None,
+}
+
+use Counterpart::{Extra, MaxTokens, None as Nothing, Same};
+
+/// Every option of Ollama's: its name, what it may be, what becomes of it.
+pub const OPTIONS: [(&str, &[Kind], Counterpart); 31] = {
+    const NUMBER: &[Kind] = &[Kind::Number];
+    const BOOL: &[Kind] = &[Kind::Bool];
+    [
+        ("temperature", NUMBER, Same),
+        ("top_p", NUMBER, Same),
+        ("seed", NUMBER, Same),
+        ("stop", &[Kind::Array, Kind::String], Same),
+        ("presence_penalty", NUMBER, Same),
+        ("frequency_penalty", NUMBER, Same),
+        ("num_predict", NUMBER, MaxTokens),
+        ("top_k", NUMBER, Extra(&["top_k"])),
+        ("min_p", NUMBER, Extra(&["min_p"])),
+        ("typical_p", NUMBER, Extra(&["typical_p"])),
+        ("repeat_penalty", NUMBER, Extra(&["repeat_penalty", "repetition_penalty"])),
+        ("repeat_last_n", NUMBER, Extra(&["repeat_last_n"])),
+        ("mirostat", NUMBER, Extra(&["mirostat"])),
+        ("mirostat_tau", NUMBER, Extra(&["mirostat_tau"])),
+        ("mirostat_eta", NUMBER, Extra(&["mirostat_eta"])),
+        ("num_keep", NUMBER, Extra(&["n_keep"])),
+        ("tfs_z", NUMBER, Nothing),
+        ("penalize_newline", BOOL, Nothing),
+        ("num_ctx", NUMBER, Nothing),
+        ("num_batch", NUMBER, Nothing),
+        ("num_gpu", NUMBER, Nothing),
+        ("main_gpu", NUMBER, Nothing),
+        ("num_thread", NUMBER, Nothing),
+        ("numa", BOOL, Nothing),
+        ("low_vram", BOOL, Nothing),
+        ("f16_kv", BOOL, Nothing),
+        ("logits_all", BOOL, Nothing),
+        ("vocab_only", BOOL, Nothing),
+        ("use_mmap", BOOL, Nothing),
+        ("use_mlock", BOOL, Nothing),
+        ("embedding_only", BOOL, Nothing),
+    ]
+};
+
+/// Writes the options into the request. One that Ollama doesn't know is dropped, as Ollama does.
+///
+/// # Errors
+/// An option of a wrong type, by its name.
+pub fn write(options: &Options<'_>, to: &mut Writing<'_>) -> Result<(), Refusal> {
+    for (name, value) in options {
+        let Some((name, kinds, counterpart)) = OPTIONS.iter().find(|(known, ..)| known == name)
+        else {
+            to.dropped.note(name);
+            continue;
+        };
+        let kind = kind_of(value);
+        if kind == Some(Kind::Null) {
+            continue;
+        }
+        if !kind.is_some_and(|kind| kinds.contains(&kind)) {
+            let wanted: Vec<&str> = kinds.iter().map(|kind| kind.description()).collect();
+            return Err(wrong(&format!("options.{name}"), &wanted.join(" or ")));
+        }
+        match counterpart {
+            Same => to.members.put(name, value),
+            MaxTokens => write_max_tokens(value, to)?,
+            Extra(names) => to.extra(name, names, value),
+            Nothing => to.dropped.note(name),
+        }
+    }
+    Ok(())
+}
+
+fn write_max_tokens(value: &RawValue, to: &mut Writing<'_>) -> Result<(), Refusal> {
+    let Ok(tokens) = value.get().parse::<i64>() else {
+        return Err(wrong("options.num_predict", "a whole number"));
+    };
+    if tokens > 0 {
+        to.members.put(to.target.max_tokens_field.name(), &tokens);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The docs' table and ours are one.
+    #[test]
+    fn every_option_stands_in_the_docs_with_its_counterpart() {
+        let docs = include_str!("../../../../../docs/ollama.md");
+        for (name, _, counterpart) in OPTIONS {
+            let row = docs.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
+            let row = row.unwrap_or_else(|| panic!("{name} is missing"));
+            let names: &[&str] = match counterpart {
+                Same => &[name],
+                MaxTokens => &["max_tokens", "max_completion_tokens"],
+                Extra(names) => names,
+                Nothing => &["dropped"],
+            };
+            assert!(names.iter().all(|name| row.contains(name)), "{row}");
+            assert_eq!(row.contains("extra"), matches!(counterpart, Extra(_)), "{row}");
+        }
+    }
+}

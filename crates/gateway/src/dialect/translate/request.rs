@@ -1,0 +1,433 @@
+//! A request of Ollama's, written anew as one of OpenAI's.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use fluxgate_core::Reason;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::Form;
+use super::dropped::Dropped;
+use super::members::{Members, kind_of};
+use super::messages::{self, Message};
+use super::options::{self, Options};
+use crate::dialect::outline::Kind;
+use crate::dialect::{Edit, Refusal};
+use crate::router::Endpoint;
+
+const CHAT: &str = "/v1/chat/completions";
+const TEXT: &str = "/v1/completions";
+const EMBEDDINGS: &str = "/v1/embeddings";
+
+/// What the request is written for.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// The model as the server itself names it.
+    pub model: &'a str,
+    pub max_tokens_field: MaxTokensField,
+    /// Whether it takes members that OpenAI's API doesn't have.
+    pub extra_fields: bool,
+}
+
+/// Under which name a server takes the most tokens of a chat's answer.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum MaxTokensField {
+    /// What every server knows, deprecated at OpenAI's own.
+    #[default]
+    MaxTokens,
+    /// What OpenAI's reasoning models take alone.
+    MaxCompletionTokens,
+}
+
+impl MaxTokensField {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MaxTokens => "max_tokens",
+            Self::MaxCompletionTokens => "max_completion_tokens",
+        }
+    }
+}
+
+/// A request as it goes up.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Request {
+    pub form: Form,
+    pub path: &'static str,
+    pub body: Bytes,
+    /// Asks the stream for its usage, where the server takes that.
+    pub usage_edit: Option<Edit>,
+    /// Members in it that OpenAI's API doesn't have.
+    pub extras: Vec<&'static str>,
+    /// What has no counterpart.
+    pub dropped: Dropped,
+}
+
+/// A request that is being written.
+#[derive(Debug)]
+pub struct Writing<'a> {
+    pub target: Target<'a>,
+    pub members: Members,
+    pub extras: Vec<&'static str>,
+    pub dropped: Dropped,
+}
+
+impl<'a> Writing<'a> {
+    fn new(target: Target<'a>) -> Self {
+        let mut members = Members::new();
+        members.put("model", target.model);
+        Self { target, members, extras: Vec::new(), dropped: Dropped::default() }
+    }
+
+    /// Writes a member that OpenAI's API doesn't have, or notes that it is dropped.
+    pub fn extra(
+        &mut self,
+        field: &str,
+        names: &[&'static str],
+        value: &(impl serde::Serialize + ?Sized),
+    ) {
+        if !self.target.extra_fields {
+            return self.dropped.note(field);
+        }
+        for name in names {
+            self.members.put(name, value);
+        }
+        self.extras.extend(names);
+    }
+
+    fn end(self, form: Form, path: &'static str, stream: bool) -> Request {
+        const USAGE: &[u8] = br#""stream_options":{"include_usage":true},"#;
+        // The body begins with a brace and has a model.
+        let edit = Edit { at: 1, until: 1, with: Bytes::from_static(USAGE) };
+        Request {
+            form,
+            path,
+            body: self.members.end().into(),
+            usage_edit: stream.then_some(edit),
+            extras: self.extras,
+            dropped: self.dropped,
+        }
+    }
+}
+
+/// Translates a request's body.
+///
+/// # Errors
+/// A field of a wrong type, or one that matters and has no counterpart: by its name.
+pub fn request(endpoint: Endpoint, body: &[u8], target: Target<'_>) -> Result<Request, Refusal> {
+    match endpoint {
+        Endpoint::OllamaChat => chat(&read(body)?, target),
+        Endpoint::OllamaGenerate => generate(&read(body)?, target),
+        Endpoint::OllamaEmbed => embed(&read(body)?, target),
+        Endpoint::OllamaEmbeddings => embeddings(&read(body)?, target),
+        _ => Err(Refusal::new(Reason::UnknownRoute, "This route can't be translated.")),
+    }
+}
+
+/// What chat and generate have in common.
+#[derive(Deserialize)]
+struct Common<'a> {
+    stream: Option<bool>,
+    #[serde(borrow)]
+    options: Option<Options<'a>>,
+    #[serde(borrow)]
+    format: Option<&'a RawValue>,
+    #[serde(borrow)]
+    think: Option<&'a RawValue>,
+    #[serde(borrow)]
+    keep_alive: Option<&'a RawValue>,
+    #[serde(borrow)]
+    truncate: Option<&'a RawValue>,
+    #[serde(borrow)]
+    shift: Option<&'a RawValue>,
+    logprobs: Option<bool>,
+    top_logprobs: Option<u32>,
+}
+
+#[derive(Deserialize)]
+struct Chat<'a> {
+    #[serde(borrow)]
+    messages: Vec<Message<'a>>,
+    #[serde(borrow)]
+    tools: Option<Vec<&'a RawValue>>,
+    #[serde(borrow)]
+    tool_choice: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Generate<'a> {
+    #[serde(borrow)]
+    prompt: Option<&'a RawValue>,
+    #[serde(borrow)]
+    suffix: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    system: Option<&'a RawValue>,
+    #[serde(borrow)]
+    template: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    context: Option<Vec<&'a RawValue>>,
+    #[serde(borrow)]
+    images: Option<Vec<Cow<'a, str>>>,
+    raw: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct Embed<'a> {
+    #[serde(borrow)]
+    input: &'a RawValue,
+    dimensions: Option<u32>,
+}
+
+#[derive(Deserialize)]
+struct Embeddings<'a> {
+    #[serde(borrow)]
+    prompt: &'a RawValue,
+}
+
+/// A body's own members, and those that other routes have too. Two passes instead of serde's
+/// `flatten`, which would build a tree.
+struct Read<'a, T> {
+    own: T,
+    common: Common<'a>,
+}
+
+fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<Read<'a, T>, Refusal> {
+    Ok(Read { own: read_as(body)?, common: read_as(body)? })
+}
+
+fn read_as<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let said = error.inner().to_string();
+        fault(&path, &said)
+    })
+}
+
+/// serde's sentence without what it quotes of the body: what stands behind "expected" is ours.
+fn fault(path: &str, said: &str) -> Refusal {
+    let said = said.rsplit_once(" at line ").map_or(said, |(sentence, _)| sentence);
+    if said.starts_with("missing field `") || said.starts_with("duplicate field `") {
+        let field = said.split('`').nth(1).unwrap_or_default();
+        let field = if path == "." { field.to_owned() } else { format!("{path}.{field}") };
+        let how = if said.starts_with('m') { "is required" } else { "must stand once" };
+        return invalid(&field, how);
+    }
+    match said.rsplit_once(", expected ") {
+        Some((_, expected)) => wrong(path, expected),
+        None => invalid(path, "has a value that can't be read"),
+    }
+}
+
+fn chat(read: &Read<'_, Chat<'_>>, target: Target<'_>) -> Result<Request, Refusal> {
+    let Read { own, common } = read;
+    let mut to = Writing::new(target);
+    let thinking = target.extra_fields;
+    to.members.put("messages", &messages::translate(&own.messages, thinking)?);
+    if let Some(tools) = own.tools.as_ref().filter(|tools| !tools.is_empty()) {
+        to.members.put("tools", tools);
+    }
+    if let Some(choice) = present(own.tool_choice) {
+        if !is_tool_choice(choice) {
+            return Err(wrong("tool_choice", "auto, none, required or a function's name"));
+        }
+        to.members.put("tool_choice", choice);
+    }
+    common.write(&mut to, Form::Chat)?;
+    Ok(to.end(Form::Chat, CHAT, common.streams()))
+}
+
+fn generate(read: &Read<'_, Generate<'_>>, target: Target<'_>) -> Result<Request, Refusal> {
+    let Read { own, common } = read;
+    let untranslatable = [
+        ("template", own.template.as_ref().is_some_and(|text| !text.is_empty())),
+        ("context", own.context.as_ref().is_some_and(|tokens| !tokens.is_empty())),
+    ];
+    for (field, given) in untranslatable {
+        if given {
+            return Err(invalid(field, "can't be sent to the servers of this model"));
+        }
+    }
+    let prompt = text(own.prompt, "prompt")?;
+    let system = text(own.system, "system")?.filter(|text| text.get() != "\"\"");
+    let images = own.images.as_deref().unwrap_or_default();
+    let suffix = own.suffix.as_deref().filter(|suffix| !suffix.is_empty());
+    if own.raw == Some(true) || suffix.is_some() {
+        let beside = [("system", system.is_some()), ("images", !images.is_empty())];
+        for (field, given) in beside {
+            if given {
+                return Err(invalid(field, "can't stand beside `raw` or `suffix`"));
+            }
+        }
+        let mut to = Writing::new(target);
+        to.members.put_some("prompt", prompt);
+        to.members.put_some("suffix", suffix);
+        common.write(&mut to, Form::Text)?;
+        return Ok(to.end(Form::Text, TEXT, common.streams()));
+    }
+    let mut conversation = Vec::with_capacity(2);
+    if let Some(system) = system {
+        conversation.push(messages::lone("system", system, &[])?);
+    }
+    if let Some(prompt) = prompt {
+        conversation.push(messages::lone("user", prompt, images)?);
+    }
+    let mut to = Writing::new(target);
+    to.members.put("messages", &conversation);
+    common.write(&mut to, Form::Generate)?;
+    Ok(to.end(Form::Generate, CHAT, common.streams()))
+}
+
+fn embed(read: &Read<'_, Embed<'_>>, target: Target<'_>) -> Result<Request, Refusal> {
+    let Read { own, common } = read;
+    if !matches!(kind_of(own.input), Some(Kind::String | Kind::Array)) {
+        return Err(wrong("input", "a string or an array"));
+    }
+    let mut to = Writing::new(target);
+    to.members.put("input", own.input);
+    to.members.put_some("dimensions", own.dimensions.as_ref());
+    common.drop_all(&mut to);
+    Ok(to.end(Form::Embed, EMBEDDINGS, false))
+}
+
+fn embeddings(read: &Read<'_, Embeddings<'_>>, target: Target<'_>) -> Result<Request, Refusal> {
+    let Some(prompt) = text(Some(read.own.prompt), "prompt")? else {
+        return Err(invalid("prompt", "is required"));
+    };
+    let mut to = Writing::new(target);
+    to.members.put("input", prompt);
+    read.common.drop_all(&mut to);
+    Ok(to.end(Form::Embeddings, EMBEDDINGS, false))
+}
+
+impl Common<'_> {
+    /// Ollama streams where it isn't told otherwise.
+    fn streams(&self) -> bool {
+        self.stream.unwrap_or(true)
+    }
+
+    fn write(&self, to: &mut Writing<'_>, form: Form) -> Result<(), Refusal> {
+        to.members.put("stream", &self.streams());
+        if let Some(options) = &self.options {
+            options::write(options, to)?;
+        }
+        self.write_format(to)?;
+        self.write_think(to, form)?;
+        self.write_logprobs(to, form)?;
+        self.drop_residence(to);
+        Ok(())
+    }
+
+    /// JSON mode, or a schema; `strict` stays unset, since Ollama asks no schema to be closed.
+    fn write_format(&self, to: &mut Writing<'_>) -> Result<(), Refusal> {
+        let Some(format) = present(self.format) else { return Ok(()) };
+        match (kind_of(format), format.get()) {
+            (_, "\"\"") => {}
+            (_, "\"json\"") => to.members.put("response_format", &ResponseFormat::JsonObject),
+            (Some(Kind::Object), _) => {
+                let json_schema = NamedSchema { name: "response", schema: format };
+                to.members.put("response_format", &ResponseFormat::JsonSchema { json_schema });
+            }
+            _ => return Err(wrong("format", "\"json\" or a JSON schema")),
+        }
+        Ok(())
+    }
+
+    fn write_think(&self, to: &mut Writing<'_>, form: Form) -> Result<(), Refusal> {
+        let Some(think) = present(self.think) else { return Ok(()) };
+        match think.get() {
+            // Bare text has no template that could be told.
+            _ if form == Form::Text => to.dropped.note("think"),
+            "true" | "false" => {
+                let told = TemplateTold { enable_thinking: think.get() == "true" };
+                to.extra("think", &["chat_template_kwargs"], &told);
+            }
+            "\"low\"" | "\"medium\"" | "\"high\"" => to.members.put("reasoning_effort", think),
+            _ => return Err(wrong("think", "a boolean, low, medium or high")),
+        }
+        Ok(())
+    }
+
+    fn write_logprobs(&self, to: &mut Writing<'_>, form: Form) -> Result<(), Refusal> {
+        if self.logprobs != Some(true) {
+            return Ok(());
+        }
+        if form == Form::Text {
+            return Err(invalid("logprobs", "can't stand beside `raw` or `suffix`"));
+        }
+        to.members.put("logprobs", &true);
+        to.members.put_some("top_logprobs", self.top_logprobs.as_ref());
+        Ok(())
+    }
+
+    /// How a model is held in memory is its server's own affair.
+    fn drop_residence(&self, to: &mut Writing<'_>) {
+        let fields =
+            [("keep_alive", self.keep_alive), ("truncate", self.truncate), ("shift", self.shift)];
+        for (field, value) in fields {
+            if present(value).is_some() {
+                to.dropped.note(field);
+            }
+        }
+    }
+
+    /// An embedding has no options at OpenAI's servers.
+    fn drop_all(&self, to: &mut Writing<'_>) {
+        for name in self.options.iter().flat_map(Options::keys) {
+            to.dropped.note(name);
+        }
+        self.drop_residence(to);
+    }
+}
+
+#[derive(serde::Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum ResponseFormat<'a> {
+    JsonObject,
+    JsonSchema { json_schema: NamedSchema<'a> },
+}
+
+#[derive(serde::Serialize)]
+struct NamedSchema<'a> {
+    name: &'static str,
+    schema: &'a RawValue,
+}
+
+/// What llama.cpp's server and vLLM pass to a model's chat template.
+#[derive(serde::Serialize)]
+struct TemplateTold {
+    enable_thinking: bool,
+}
+
+/// OpenAI's own words, or an object that names a function.
+fn is_tool_choice(choice: &RawValue) -> bool {
+    matches!(choice.get(), "\"auto\"" | "\"none\"" | "\"required\"")
+        || kind_of(choice) == Some(Kind::Object)
+}
+
+/// Absent and `null` are the same.
+fn present(value: Option<&RawValue>) -> Option<&RawValue> {
+    value.filter(|value| value.get() != "null")
+}
+
+fn text<'a>(
+    value: Option<&'a RawValue>,
+    field: &'static str,
+) -> Result<Option<&'a RawValue>, Refusal> {
+    match present(value) {
+        Some(value) if kind_of(value) != Some(Kind::String) => Err(wrong(field, "a string")),
+        value => Ok(value),
+    }
+}
+
+/// A field of a wrong type or value.
+pub fn wrong(field: &str, expected: &str) -> Refusal {
+    invalid(field, &format!("must be {expected}"))
+}
+
+/// A field that is refused: a sentence about it.
+pub fn invalid(field: &str, how: &str) -> Refusal {
+    Refusal::new(Reason::InvalidField, format!("The field `{field}` {how}."))
+        .param(field.to_owned())
+}
