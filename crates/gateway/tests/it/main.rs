@@ -16,5 +16,6 @@ mod scripted_upstream;
 mod secure;
 mod store;
 mod streaming;
+mod translated;
 mod upstreams;
 mod usage;

@@ -26,7 +26,7 @@ const RECORDINGS: [(&str, &str); 12] = [
 ];
 
 /// Head without what frames it, and body, of a recording.
-fn recording(name: &str) -> (String, String) {
+pub fn recording(name: &str) -> (String, String) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/recordings");
     let text = fs::read_to_string(path.join(format!("{name}.http"))).unwrap().replace("\r\n", "\n");
     let (head, body) = text.split_once("\n\n").unwrap();

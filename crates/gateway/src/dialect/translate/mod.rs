@@ -13,6 +13,9 @@ mod members;
 mod messages;
 mod options;
 mod request;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests;
 
 use std::time::Instant;
 
