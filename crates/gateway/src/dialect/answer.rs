@@ -190,3 +190,82 @@ impl Inspect for Reader {
         };
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    /// What a real server answered (llama.cpp's), by dialect and framing.
+    const RECORDINGS: [(&str, Dialect, Framing); 9] = [
+        ("anthropic-count-tokens", Dialect::Anthropic, Framing::Whole),
+        ("anthropic-messages", Dialect::Anthropic, Framing::Whole),
+        ("anthropic-messages-stream", Dialect::Anthropic, Framing::Sse),
+        ("openai-responses", Dialect::Responses, Framing::Whole),
+        ("openai-responses-stream", Dialect::Responses, Framing::Sse),
+        ("openai-chat", Dialect::OpenAi, Framing::Whole),
+        ("openai-chat-stream-usage", Dialect::OpenAi, Framing::Sse),
+        ("openai-chat-tools-stream", Dialect::OpenAi, Framing::Sse),
+        ("openai-completions-stream", Dialect::OpenAi, Framing::Sse),
+    ];
+
+    fn body(name: &str) -> String {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/recordings");
+        let text = std::fs::read_to_string(format!("{folder}/{name}.http")).unwrap();
+        text.replace("\r\n", "\n").split_once("\n\n").unwrap().1.to_owned()
+    }
+
+    fn read<'a>(
+        dialect: Dialect,
+        framing: Framing,
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+    ) -> (Vec<u8>, Usage, Ending) {
+        let mut reader = AnswerReader::new(dialect, framing, false);
+        let (mut out, mut passed) = (VecDeque::new(), Vec::new());
+        for piece in pieces {
+            reader.push(Bytes::copy_from_slice(piece), &mut out);
+            out.drain(..).for_each(|bytes: Bytes| passed.extend_from_slice(&bytes));
+        }
+        let (rest, ending) = reader.finish();
+        passed.extend_from_slice(&rest);
+        (passed, reader.usage(3), ending)
+    }
+
+    #[test]
+    fn recordings_read_the_same_at_every_split() {
+        for (name, dialect, framing) in RECORDINGS {
+            let body = body(name);
+            let body = body.as_bytes();
+            let (passed, usage, ending) = read(dialect, framing, [body]);
+            assert_eq!((&*passed, ending), (body, Ending::Whole), "{name}");
+            // This one wasn't asked for its usage.
+            let reported = name != "openai-chat-tools-stream";
+            assert_eq!(usage.source == UsageSource::Reported, reported, "{name}: {usage:?}");
+            for cut in 0..=body.len() {
+                let (first, second) = body.split_at(cut);
+                let told = read(dialect, framing, [first, second]);
+                assert_eq!((&*told.0, told.1, told.2), (body, usage, ending), "{name} at {cut}");
+            }
+            for step in 1..=16 {
+                let told = read(dialect, framing, body.chunks(step));
+                assert_eq!((&*told.0, told.1, told.2), (body, usage, ending), "{name} by {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_recording_cut_off_before_its_end_is_never_whole() {
+        for (name, dialect, framing) in RECORDINGS {
+            if framing == Framing::Whole {
+                continue;
+            }
+            let body = body(name);
+            let whole_at = (0..=body.len())
+                .find(|end| read(dialect, framing, [&body.as_bytes()[..*end]]).2 == Ending::Whole)
+                .unwrap();
+            let before = &body[..whole_at];
+            let marks = ["\"finish_reason\":\"", "message_stop", "response.completed"];
+            assert!(marks.iter().any(|mark| before.contains(mark)), "{name} at {whole_at}");
+        }
+    }
+}
