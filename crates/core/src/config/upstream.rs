@@ -30,7 +30,11 @@ pub struct Upstream {
     pub api_key: Option<Secret>,
     /// Globs of the models that it serves; empty: all that it lists.
     #[serde(default)]
-    #[schemars(length(max = 256), inner(length(min = 1, max = 256)))]
+    #[schemars(
+        with = "Vec<format::ModelGlob>",
+        length(max = 256),
+        inner(length(min = 1, max = 256))
+    )]
     pub models: Vec<String>,
     /// Whether it may be asked to report a stream's usage.
     #[serde(default = "yes")]
