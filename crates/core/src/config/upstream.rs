@@ -39,6 +39,10 @@ pub struct Upstream {
     /// Whether it may be asked to report a stream's usage.
     #[serde(default = "yes")]
     pub stream_usage: bool,
+    /// Whether it takes members of a request's body that OpenAI's API doesn't name, such as
+    /// `top_k`. After a 400 or 422 that names one the gateway leaves them out by itself.
+    #[serde(default = "yes")]
+    pub extra_fields: bool,
     /// How long a running answer may bring nothing.
     #[serde(rename = "idle_s", with = "duration", default = "idle_default")]
     #[schemars(with = "u64", range(min = 1, max = 3600))]
@@ -114,6 +118,7 @@ fn plain(name: String, url: Url) -> Upstream {
         api_key: None,
         models: Vec::new(),
         stream_usage: yes(),
+        extra_fields: yes(),
         idle: idle_default(),
         timeouts: Timeouts::default(),
     }
