@@ -5,6 +5,7 @@
 
 pub mod admin_api;
 pub mod config;
+pub mod glob;
 pub mod ids;
 pub mod reason;
 pub mod secret;

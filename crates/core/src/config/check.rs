@@ -1,6 +1,8 @@
 //! The checks of single settings and of lists: types, ranges, forms, numbering, required fields.
 //! What several settings say together is in `rules`.
 
+use serde_json::Value;
+
 use super::leaf;
 use super::path::{Path, Step};
 use super::reading::Reading;
@@ -25,13 +27,15 @@ pub fn settings(reading: &mut Reading) {
     }
 }
 
-/// Walks to every list that was given, and into its entries.
+/// Walks to every list that was given, and to every table with keys of the operator's choice, and
+/// into their entries.
 fn lists(reading: &mut Reading, shape: Shape, path: &Path) {
     match shape.kind() {
         Kind::Table => {
             for (key, shape) in shape.properties() {
                 lists(reading, shape, &path.key(key));
             }
+            entries(reading, shape, path);
         }
         Kind::List => list(reading, shape, path),
         Kind::Integer | Kind::Boolean | Kind::Text => {}
@@ -42,7 +46,7 @@ fn list(reading: &mut Reading, shape: Shape, path: &Path) {
     let indices = reading.leaves.indices(path);
     let known_wrong = reading.faults.touch(path);
     for index in &indices {
-        entry(reading, shape, &path.index(*index));
+        entry(reading, shape.item(), &path.index(*index));
     }
     let Some(last) = indices.last().map(|index| path.index(*index)) else {
         return;
@@ -50,20 +54,45 @@ fn list(reading: &mut Reading, shape: Shape, path: &Path) {
     // A number that is left out is most likely a mistyped one.
     let gap = indices.iter().enumerate().find(|(position, index)| position != *index);
     let problem = if indices.len() > shape.items_max() {
-        format!("expected at most {} entries, found {}", shape.items_max(), indices.len())
+        too_many(shape, indices.len())
     } else if let Some((missing, _)) = gap.filter(|_| !known_wrong) {
         format!("entries are numbered from 0 without a gap: there is no {}", path.index(missing))
     } else {
         return;
     };
-    let layer = reading.leaves.below(&last).next().map(|(_, leaf)| leaf.layer.clone());
-    if let Some(layer) = layer {
-        reading.faults.add(last, problem, &layer);
+    fault_at(reading, &last, problem);
+}
+
+fn entries(reading: &mut Reading, table: Shape, path: &Path) {
+    let entries = reading.leaves.entries(table, path);
+    for (key, shape) in &entries {
+        let at = path.key(key);
+        let name = Value::from(key.as_str());
+        let wrong = table.entry_name().and_then(|form| leaf::problem(&at, &name, form));
+        if let Some(problem) = wrong {
+            fault_at(reading, &at, format!("as a key: {problem}"));
+        }
+        entry(reading, Some(*shape), &at);
+    }
+    if let Some((last, _)) = entries.last().filter(|_| entries.len() > table.items_max()) {
+        fault_at(reading, &path.key(last), too_many(table, entries.len()));
     }
 }
 
-fn entry(reading: &mut Reading, shape: Shape, path: &Path) {
-    let Some(item) = shape.item() else { return };
+fn too_many(shape: Shape, found: usize) -> String {
+    format!("expected at most {} entries, found {found}", shape.items_max())
+}
+
+/// A fault of what was given here or below, first of all.
+fn fault_at(reading: &mut Reading, path: &Path, problem: String) {
+    let layer = reading.leaves.below(path).next().map(|(_, leaf)| leaf.layer.clone());
+    if let Some(layer) = layer {
+        reading.faults.add(path, problem, &layer);
+    }
+}
+
+fn entry(reading: &mut Reading, shape: Option<Shape>, path: &Path) {
+    let Some(item) = shape else { return };
     let Some(layer) = reading.leaves.below(path).next().map(|(_, leaf)| leaf.layer.clone()) else {
         return;
     };

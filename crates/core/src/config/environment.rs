@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 
 use super::layer::Layer;
+use super::leaves::Leaves;
 use super::path::{Path, Step};
 use super::reading::Reading;
 use super::shape::Shape;
@@ -30,10 +31,11 @@ struct Meaning {
 pub fn read(env: &[(String, String)], reading: &mut Reading) {
     let mut given: Vec<(Meaning, &str, &str)> = Vec::new();
     for (name, value) in env.iter().filter(|(_, value)| !value.trim().is_empty()) {
-        match meaning(name) {
+        match meaning(name, &reading.leaves) {
             Some(meaning) => given.push((meaning, name, value)),
             None if name.starts_with(PREFIX) => {
-                reading.unknown(&structured(name), &Layer::Env(name.clone()));
+                let path = structured(name, &reading.leaves);
+                reading.unknown(&path, &Layer::Env(name.clone()));
             }
             None => {}
         }
@@ -85,26 +87,45 @@ fn secret_in(path: &std::path::Path) -> io::Result<String> {
     Ok(text)
 }
 
-fn meaning(name: &str) -> Option<Meaning> {
-    direct(name).or_else(|| {
-        let named = direct(name.strip_suffix(FILE_SUFFIX)?)?;
+fn meaning(name: &str, file: &Leaves) -> Option<Meaning> {
+    direct(name, file).or_else(|| {
+        let named = direct(name.strip_suffix(FILE_SUFFIX)?, file)?;
         named.shape.is_secret().then_some(Meaning { by_file: true, ..named })
     })
 }
 
-fn direct(name: &str) -> Option<Meaning> {
+fn direct(name: &str, file: &Leaves) -> Option<Meaning> {
     let well_known = VARIABLES.iter().find(|variable| variable.name == name);
     let path = match well_known {
         Some(variable) => Path::dotted(variable.path),
-        None => Some(name).filter(|name| name.starts_with(PREFIX)).map(structured)?,
+        None => {
+            Some(name).filter(|name| name.starts_with(PREFIX)).map(|name| structured(name, file))?
+        }
     };
     Some(Meaning { shape: Shape::at(&path)?, path, by_file: false })
 }
 
 /// `FLUXGATE__LISTEN__IDLE_S` as the path that it spells.
-fn structured(name: &str) -> Path {
-    let steps = name.strip_prefix(PREFIX).unwrap_or(name).split("__");
-    steps.fold(Path::default(), |path, step| {
-        path.then(Step::from(step.to_ascii_lowercase().as_str()))
-    })
+fn structured(name: &str, file: &Leaves) -> Path {
+    let words = name.strip_prefix(PREFIX).unwrap_or(name).split("__");
+    let root = (Path::default(), Some(Shape::root()));
+    let (path, _) = words.fold(root, |(path, shape), word| {
+        let lower = word.to_ascii_lowercase();
+        let step = match shape {
+            Some(table) if table.entry().is_some() && table.property(&lower).is_none() => {
+                Step::Key(key_of_the_file(word, &file.keys(&path)).unwrap_or(lower))
+            }
+            _ => Step::from(lower.as_str()),
+        };
+        let below = shape.and_then(|shape| shape.step(&step));
+        (path.then(step), below)
+    });
+    path
+}
+
+/// Names of variables are upper case by custom: a key that the file has is meant without regard to
+/// case, unless there is one of exactly that case.
+fn key_of_the_file(word: &str, keys: &[String]) -> Option<String> {
+    let exact = keys.iter().find(|key| *key == word);
+    exact.or_else(|| keys.iter().find(|key| key.eq_ignore_ascii_case(word))).cloned()
 }

@@ -101,7 +101,13 @@ impl Walk<'_> {
             let path = path.key(key.get_ref());
             let layer = self.layer(key.span().start);
             match shape.step(&Step::Key(key.get_ref().to_string())) {
-                Some(shape) => self.value(value, shape, path, &layer),
+                Some(below) => {
+                    let is_table = matches!(value.get_ref(), DeValue::Table(_));
+                    if shape.property(key.get_ref()).is_none() && is_table {
+                        self.reading.entry(path.clone(), &layer);
+                    }
+                    self.value(value, below, path, &layer);
+                }
                 None => self.reading.unknown(&path, &layer),
             }
         }

@@ -9,8 +9,8 @@ use super::shape::Shape;
 pub fn read(flags: &[(String, String)], reading: &mut Reading) {
     for (path, text) in flags {
         let path = Path::dotted(path);
-        match Shape::at(&path) {
-            Some(shape) => reading.text(path, text, shape, &Layer::Flag),
+        match Shape::find(&path) {
+            Some((path, shape)) => reading.text(path, text, shape, &Layer::Flag),
             None => reading.unknown(&path, &Layer::Flag),
         }
     }

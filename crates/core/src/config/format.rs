@@ -8,12 +8,16 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::{Value, json};
 use url::{Position, Url};
 
+use crate::glob::WILDCARDS;
 use crate::secret::SecretUrl;
 
 /// Characters in the name of a replica or an upstream: it becomes a metric's label.
 pub const NAME_BYTES_MAX: usize = 64;
+/// Bytes in the name of a model, or in a glob of names.
+pub const MODEL_BYTES_MAX: usize = 256;
 /// Octets in an address of mail (RFC 5321 §4.5.3.1.3, less the angle brackets).
 const EMAIL_BYTES_MAX: usize = 254;
 
@@ -101,6 +105,11 @@ formats! {
     /// A name that may stand in a metric.
     Name, "name", secret: false,
         "1 to 64 letters, digits, dots, dashes or underscores", name;
+    /// The name of one model.
+    ModelName, "model-name", secret: false, "a model's name, without spaces", model_name;
+    /// Names of models.
+    ModelGlob, "model-glob", secret: false,
+        "a model's name or a glob of names, without spaces", |text| parsed(is_word(text).then_some(()));
     /// An address of mail.
     Email, "email", secret: false, "an email address", email;
 }
@@ -117,6 +126,24 @@ fn parsed<T>(value: Option<T>) -> Verdict {
 fn name(text: &str) -> Verdict {
     let length_fits = (1..=NAME_BYTES_MAX).contains(&text.len());
     parsed((length_fits && text.chars().all(is_name_char)).then_some(()))
+}
+
+/// Servers are free in the names of their models, but none has a space in one.
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| !c.is_whitespace() && !c.is_control())
+}
+
+fn model_name(text: &str) -> Verdict {
+    if text.contains(WILDCARDS) {
+        Verdict::Refused("expected the name of one model, without * and ?")
+    } else {
+        parsed(is_word(text).then_some(()))
+    }
+}
+
+/// The form of a table's keys that are globs of models.
+pub fn model_glob() -> Value {
+    json!({ "format": "model-glob", "minLength": 1, "maxLength": MODEL_BYTES_MAX })
 }
 
 fn email(text: &str) -> Verdict {

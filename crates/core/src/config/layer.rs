@@ -92,13 +92,17 @@ impl Origins {
         Self(leaves.iter().map(|(path, leaf)| (path.clone(), leaf.layer.clone())).collect())
     }
 
-    /// Where the setting at this path came from. For a section or a list whose items were given
+    /// Where the setting at this path came from; a key that is more than a name stands in quotes in
+    /// it: `models."llama3.1*".alias_of`. For a section or a list whose items were given
     /// one by one it is where the first of them came from.
     #[must_use]
     pub fn of(&self, path: &str) -> &Layer {
-        let path = Path::dotted(path);
+        self.at(&Path::dotted(path))
+    }
+
+    pub(super) fn at(&self, path: &Path) -> &Layer {
         let below =
-            self.0.range(path.clone()..).next().filter(|(given, _)| given.starts_with(&path));
+            self.0.range(path.clone()..).next().filter(|(given, _)| given.starts_with(path));
         below.map_or(&Layer::Default, |(_, layer)| layer)
     }
 }

@@ -71,6 +71,8 @@ pub fn problem(path: &Path, value: &Value, shape: Shape) -> Option<String> {
             if fits { None } else { wrong(expected(path, shape)) }
         }
         (Kind::Boolean, Value::Bool(_)) => None,
+        // An entry's mark.
+        (Kind::Table, Value::Object(_)) => None,
         (Kind::List, Value::Array(items)) if items.len() <= shape.items_max() => None,
         (Kind::List, Value::Array(items)) => {
             Some(format!("expected at most {} entries, found {}", shape.items_max(), items.len()))

@@ -11,7 +11,8 @@ use super::path::{Path, Step};
 use super::shape::{Kind, Shape};
 
 /// See the module. A list given as a whole stands as an empty list at its own path and its items
-/// below it, so that an item can be replaced alone.
+/// below it, so that an item can be replaced alone. An entry of the operator's choice stands as an
+/// empty table at its path.
 #[derive(Clone, Default)]
 pub struct Leaves(BTreeMap<Path, Leaf>);
 
@@ -58,6 +59,17 @@ impl Leaves {
         indices
     }
 
+    /// The keys that a table has.
+    pub fn keys(&self, table: &Path) -> Vec<String> {
+        let step = |path: &Path| match path.steps().get(table.steps().len()) {
+            Some(Step::Key(key)) => Some(key.clone()),
+            Some(Step::Index(_)) | None => None,
+        };
+        let mut keys: Vec<String> = self.below(table).filter_map(|(path, _)| step(path)).collect();
+        keys.dedup();
+        keys
+    }
+
     /// The tree that the configuration is deserialized from. A list's entry that lacks a required
     /// setting is left out: that it is missing was said before.
     pub fn tree(&self) -> Value {
@@ -81,7 +93,19 @@ impl Leaves {
                 table.insert(key.clone(), value);
             }
         }
+        for (key, shape) in self.entries(shape, path) {
+            if let Some(value) = self.node(shape, &path.key(&key)) {
+                table.insert(key, value);
+            }
+        }
         shape.required().all(|key| table.contains_key(key)).then_some(Value::Object(table))
+    }
+
+    /// What a table has under keys of the operator's choice.
+    pub fn entries(&self, table: Shape, path: &Path) -> Vec<(String, Shape)> {
+        let Some(entry) = table.entry() else { return Vec::new() };
+        let keys = self.keys(path).into_iter().filter(|key| table.property(key).is_none());
+        keys.map(|key| (key, entry)).collect()
     }
 
     fn list(&self, shape: Shape, path: &Path) -> Option<Value> {

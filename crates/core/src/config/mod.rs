@@ -9,6 +9,7 @@
 mod auth;
 mod listen;
 mod log;
+mod models;
 mod store;
 mod upstream;
 
@@ -32,11 +33,14 @@ mod show;
 mod suggestion;
 mod variable;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
+
+use crate::glob;
 
 pub use auth::{Argon2, Auth};
 pub use fault::{Fault, Faults};
@@ -44,6 +48,7 @@ pub use layer::{Layer, Origins, Sources};
 pub use listen::{Listen, Tls};
 pub use load::{Loaded, Program, load};
 pub use log::{Log, LogFormat};
+pub use models::{MaxTokensField, ModelSettings};
 pub use shape::schema;
 pub use show::{Row, Shown};
 pub use store::{Database, Pooler, Redis};
@@ -74,6 +79,10 @@ pub struct Config {
     /// The model servers.
     #[schemars(length(max = 256))]
     pub upstreams: Vec<Upstream>,
+    /// What is known of models, by globs of their names. Of those that match a name the one with
+    /// the longest text before its first wildcard counts, then the first in the alphabet.
+    #[schemars(extend("maxProperties" = 1024, "propertyNames" = format::model_glob()))]
+    pub models: BTreeMap<String, ModelSettings>,
 }
 
 impl Default for Config {
@@ -89,6 +98,7 @@ impl Default for Config {
             auth: Auth::default(),
             log: Log::default(),
             upstreams: Vec::new(),
+            models: BTreeMap::new(),
         }
     }
 }
@@ -99,5 +109,18 @@ impl Config {
     #[must_use]
     pub fn effective_upstreams(&self) -> Vec<Upstream> {
         upstream::with_plain_urls(&self.upstreams, &self.downstream_ai_urls)
+    }
+
+    /// What is known of a model of this name, and the glob that it stands under.
+    #[must_use]
+    pub fn model(&self, name: &str) -> Option<(&str, &ModelSettings)> {
+        glob::most_specific(&self.models, name)
+    }
+
+    /// The name under which a request for this one is sent on: its alias's, followed to the end;
+    /// without an alias the name itself.
+    #[must_use]
+    pub fn sent_as<'a>(&'a self, name: &'a str) -> &'a str {
+        models::sent_as(&self.models, name)
     }
 }

@@ -1,6 +1,7 @@
-//! The place of a setting: `listen.idle_s`, `upstreams.0.url`.
+//! The place of a setting: `listen.idle_s`, `upstreams.0.url`, `models."llama3.1*".alias_of`.
 
 use std::fmt;
+use std::str::Chars;
 
 /// One step on the way to a setting.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -14,9 +15,20 @@ pub enum Step {
 pub struct Path(Vec<Step>);
 
 impl Path {
-    /// From the dotted form; numbers are indices.
+    /// From the dotted form, as it is displayed: numbers are indices, and a key that is more than
+    /// a name stands in quotes.
     pub fn dotted(text: &str) -> Self {
-        Self(text.split('.').map(Step::from).collect())
+        let mut steps = Vec::new();
+        let mut rest = Some(text);
+        while let Some(text) = rest {
+            let (step, behind) = quoted(text).unwrap_or_else(|| match text.split_once('.') {
+                Some((bare, behind)) => (bare.into(), Some(behind)),
+                None => (text.into(), None),
+            });
+            steps.push(step);
+            rest = behind;
+        }
+        Self(steps)
     }
 
     pub fn steps(&self) -> &[Step] {
@@ -55,17 +67,56 @@ impl Path {
 
     /// The name of its environment variable.
     pub fn variable(&self) -> String {
-        let steps: Vec<String> =
-            self.0.iter().map(|step| step.to_string().to_ascii_uppercase()).collect();
-        format!("{}{}", super::environment::PREFIX, steps.join("__"))
+        let word = |step: &Step| match step {
+            // No quotes there; what could upset a terminal stays escaped.
+            Step::Key(key) if !key.chars().any(char::is_control) => key.to_ascii_uppercase(),
+            Step::Key(_) | Step::Index(_) => step.to_string().to_ascii_uppercase(),
+        };
+        let words: Vec<String> = self.0.iter().map(word).collect();
+        format!("{}{}", super::environment::PREFIX, words.join("__"))
+    }
+}
+
+/// A key in quotes at the start, and what stands behind the dot after it.
+fn quoted(text: &str) -> Option<(Step, Option<&str>)> {
+    let mut key = String::new();
+    let mut chars = text.strip_prefix('"')?.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => {
+                let behind = chars.as_str();
+                let next = if behind.is_empty() { None } else { Some(behind.strip_prefix('.')?) };
+                return Some((Step::Key(key), next));
+            }
+            '\\' => key.push(escaped(&mut chars)?),
+            c => key.push(c),
+        }
+    }
+    None
+}
+
+/// What an escape stands for: those that Rust writes.
+fn escaped(chars: &mut Chars<'_>) -> Option<char> {
+    match chars.next()? {
+        'n' => Some('\n'),
+        'r' => Some('\r'),
+        't' => Some('\t'),
+        '0' => Some('\0'),
+        'u' => {
+            let (number, behind) = chars.as_str().strip_prefix('{')?.split_once('}')?;
+            let c = u32::from_str_radix(number, 16).ok().and_then(char::from_u32)?;
+            *chars = behind.chars();
+            Some(c)
+        }
+        c => Some(c),
     }
 }
 
 impl From<&str> for Step {
     fn from(text: &str) -> Self {
         // More digits would not fit: such a step is no index of ours anyway.
-        let is_index =
-            !text.is_empty() && text.len() <= 6 && text.bytes().all(|byte| byte.is_ascii_digit());
+        let is_number = (1..=6).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+        let is_index = is_number && (text == "0" || !text.starts_with('0'));
         match text.parse() {
             Ok(index) if is_index => Self::Index(index),
             _ => Self::Key(text.to_owned()),
@@ -78,14 +129,16 @@ impl fmt::Display for Step {
         match self {
             Self::Index(index) => index.fmt(f),
             // A file's keys are anyone's text: no control character of theirs gets to a terminal.
-            Self::Key(key)
-                if key.chars().all(super::format::is_name_char) && !key.contains('.') =>
-            {
-                f.write_str(key)
-            }
+            // What would be read as something else stands in quotes, as in TOML.
+            Self::Key(key) if is_bare(key) => f.write_str(key),
             Self::Key(key) => write!(f, "{key:?}"),
         }
     }
+}
+
+fn is_bare(key: &str) -> bool {
+    let has_name_chars = key.chars().all(|c| super::format::is_name_char(c) && c != '.');
+    has_name_chars && !key.is_empty() && matches!(Step::from(key), Step::Key(_))
 }
 
 impl fmt::Display for Path {
@@ -97,5 +150,30 @@ impl fmt::Display for Path {
             step.fmt(f)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_read_back_as_it_is_displayed() {
+        for key in
+            ["a", "", "4", "04", "gpt-4.1*", "a\"b", "a\\", "\u{1b}[2J", "tab\t.", "ü.ö", "'"]
+        {
+            let path = Path::default().key("models").key(key).index(3).key("alias_of");
+            assert_eq!(Path::dotted(&path.to_string()), path, "{path}");
+        }
+        let path = Path::default().key("models").key("gpt-4.1*").key("alias_of");
+        assert_eq!(path.to_string(), r#"models."gpt-4.1*".alias_of"#);
+        assert_eq!(path.variable(), "FLUXGATE__MODELS__GPT-4.1*__ALIAS_OF");
+    }
+
+    #[test]
+    fn quotes_that_do_not_close_are_part_of_the_key() {
+        for text in ["a.\"b", "a.\"b\\", "a.\"b\"c", "a.\"\\u{110000}\""] {
+            assert!(Path::dotted(text).steps().len() == 2, "{text}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The configuration while it is being read: what was given so far, and what was wrong so far.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::fault::Faults;
 use super::layer::Layer;
@@ -24,13 +24,16 @@ impl Reading {
         }
     }
 
+    /// An entry under a key of the operator's choice: it is there even where none of its settings
+    /// is.
+    pub fn entry(&mut self, path: Path, layer: &Layer) {
+        self.leaves.set(path, Value::Object(Map::new()), layer);
+    }
+
     /// A text that a variable or a flag gives for a setting of any type.
     pub fn text(&mut self, path: Path, text: &str, shape: Shape, layer: &Layer) {
         if shape.kind() == Kind::Table || shape.is_list_of_tables() {
-            let field = Shape::leaves()
-                .into_iter()
-                .map(|(leaf, _)| leaf)
-                .find(|leaf| leaf.starts_with(&path));
+            let field = shape.leaves_below(&path).into_iter().map(|(leaf, _)| leaf).next();
             let example = field.map(|field| match layer {
                 Layer::Flag => field.to_string(),
                 Layer::Default | Layer::File { .. } | Layer::Env(_) | Layer::EnvFile(..) => {

@@ -8,6 +8,7 @@ use super::layer::{Layer, Origins};
 use super::leaf;
 use super::leaves::Leaves;
 use super::load::Program;
+use super::models;
 use super::path::Path;
 use super::shape::Shape;
 use super::variable::VARIABLES;
@@ -36,6 +37,7 @@ impl Judged<'_> {
         self.listeners();
         self.sizes();
         self.upstream_names();
+        self.aliases();
     }
 
     /// One line for each place: what follows from a fault already named is left out.
@@ -169,6 +171,21 @@ impl Judged<'_> {
         }
         for (path, problem) in twice {
             self.fault(&path.to_string(), problem);
+        }
+    }
+
+    fn aliases(&mut self) {
+        let table = Path::dotted("models");
+        let at = |glob: &str| table.key(glob).key("alias_of");
+        for globs in models::loops(&self.config.models) {
+            let Some((first, others)) = globs.split_first() else { continue };
+            let problem = if others.is_empty() {
+                "names itself: expected another model".to_owned()
+            } else {
+                let way: Vec<String> = others.iter().map(|glob| at(glob).to_string()).collect();
+                format!("leads back to itself by {}: expected an end", way.join(" and "))
+            };
+            self.fault(&at(first).to_string(), problem);
         }
     }
 }

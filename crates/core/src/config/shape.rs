@@ -37,6 +37,9 @@ fn tidy(schema: &mut Schema) {
     }
 }
 
+/// Stands for a key of the operator's choice.
+const ANY_KEY: &str = "NAME";
+
 static ROOT: LazyLock<Value> = LazyLock::new(schema);
 
 /// A place in the schema.
@@ -64,9 +67,35 @@ impl Shape {
 
     pub fn step(self, step: &Step) -> Option<Self> {
         match step {
-            Step::Key(key) => self.get("properties")?.get(key).map(Self),
+            Step::Key(key) => self.property(key).or_else(|| self.entry()),
             Step::Index(_) => self.item(),
         }
+    }
+
+    /// The place of a path whose keys may look like numbers: as a table's key a number is a name.
+    pub fn find(path: &Path) -> Option<(Path, Self)> {
+        path.steps().iter().try_fold((Path::default(), Self::root()), |(path, shape), step| {
+            let step = match step {
+                Step::Index(number) if shape.entry().is_some() => Step::Key(number.to_string()),
+                step => step.clone(),
+            };
+            Some((path.then(step.clone()), shape.step(&step)?))
+        })
+    }
+
+    /// A table's setting of that name.
+    pub fn property(self, key: &str) -> Option<Self> {
+        self.get("properties")?.get(key).map(Self)
+    }
+
+    /// The shape of what a table has under keys of the operator's choice: `[models."glob"]`.
+    pub fn entry(self) -> Option<Self> {
+        self.get("additionalProperties").filter(|shape| shape.is_object()).map(Self)
+    }
+
+    /// The form of those keys.
+    pub fn entry_name(self) -> Option<Self> {
+        self.get("propertyNames").map(Self)
     }
 
     /// The shape of a list's items.
@@ -93,7 +122,7 @@ impl Shape {
     }
 
     pub fn kind(self) -> Kind {
-        if self.get("properties").is_some() {
+        if self.get("properties").is_some() || self.entry().is_some() {
             Kind::Table
         } else if self.has_type("array") {
             Kind::List
@@ -149,14 +178,21 @@ impl Shape {
         (self.size("minLength").unwrap_or(0), self.size("maxLength").unwrap_or(usize::MAX))
     }
 
+    /// Of a list, or of a table's entries.
     pub fn items_max(self) -> usize {
-        self.size("maxItems").unwrap_or(usize::MAX)
+        self.size("maxItems").or_else(|| self.size("maxProperties")).unwrap_or(usize::MAX)
     }
 
-    /// Every setting with its path; a list of tables as if it had one entry.
+    /// Every setting with its path; a list of tables, and a table with keys of the operator's
+    /// choice, as if it had one entry.
     pub fn leaves() -> Vec<(Path, Self)> {
+        Self::root().leaves_below(&Path::default())
+    }
+
+    /// Those of this shape, which stands at that path.
+    pub fn leaves_below(self, path: &Path) -> Vec<(Path, Self)> {
         let mut found = Vec::new();
-        Self::root().collect(&Path::default(), &mut found);
+        self.collect(path, &mut found);
         found
     }
 
@@ -164,6 +200,9 @@ impl Shape {
         if self.kind() == Kind::Table {
             for (key, shape) in self.properties() {
                 shape.collect(&path.key(key), found);
+            }
+            if let Some(entry) = self.entry() {
+                entry.collect(&path.key(ANY_KEY), found);
             }
         } else if let Some(item) = self.item().filter(|_| self.is_list_of_tables()) {
             item.collect(&path.index(0), found);
@@ -218,6 +257,39 @@ mod tests {
                 Kind::Table | Kind::Boolean | Kind::Text => {}
             }
         }
+    }
+
+    #[test]
+    fn every_table_with_free_keys_limits_them() {
+        let mut found = 0;
+        for (path, _) in Shape::leaves() {
+            let tables = path.steps().iter().scan(Shape::root(), |shape, step| {
+                let table = *shape;
+                *shape = shape.step(step)?;
+                Some(table)
+            });
+            for table in tables.filter(|table| table.entry().is_some()) {
+                assert!(table.items_max() < usize::MAX, "{path}");
+                assert!(table.entry_name().and_then(Shape::format).is_some(), "{path}");
+                found += 1;
+            }
+        }
+        assert!(found > 0);
+    }
+
+    #[test]
+    fn a_table_may_have_free_keys_beside_its_own() {
+        let table = Shape(Box::leak(Box::new(serde_json::json!({
+            "type": "object",
+            "properties": { "currency": { "type": "string" } },
+            "additionalProperties": { "properties": { "input": { "type": "integer" } } },
+        }))));
+        assert_eq!(table.kind(), Kind::Table);
+        let step = |key: &str| table.step(&Step::from(key)).map(Shape::kind);
+        assert_eq!((step("currency"), step("gpt-4*")), (Some(Kind::Text), Some(Kind::Table)));
+        let leaves = table.leaves_below(&Path::dotted("prices"));
+        let leaves: Vec<String> = leaves.iter().map(|(path, _)| path.to_string()).collect();
+        assert_eq!(leaves, ["prices.currency", "prices.NAME.input"]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::Config;
 use super::layer::{Layer, Origins};
+use super::path::Path;
 
 /// All settings, by path.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -33,29 +34,27 @@ pub(super) fn shown(config: &Config, origins: &Origins) -> Shown {
     let mut rows = Vec::new();
     // Serializing plain data into memory does not fail.
     if let Ok(tree) = serde_json::to_value(config) {
-        collect(String::new(), tree, origins, &mut rows);
+        collect(&Path::default(), tree, origins, &mut rows);
     }
     Shown { rows }
 }
 
-fn collect(path: String, value: Value, origins: &Origins, rows: &mut Vec<Row>) {
-    let below = |step: &dyn fmt::Display| {
-        if path.is_empty() { step.to_string() } else { format!("{path}.{step}") }
-    };
+fn collect(path: &Path, value: Value, origins: &Origins, rows: &mut Vec<Row>) {
     match value {
-        Value::Object(table) => {
+        Value::Object(table) if !table.is_empty() => {
             for (key, value) in table {
-                collect(below(&key), value, origins, rows);
+                collect(&path.key(&key), value, origins, rows);
             }
         }
         Value::Array(items) if items.iter().any(Value::is_object) => {
             for (index, item) in items.into_iter().enumerate() {
-                collect(below(&index), item, origins, rows);
+                collect(&path.index(index), item, origins, rows);
             }
         }
         value => {
-            let layer: &Layer = origins.of(&path);
-            rows.push(Row { value, layer: layer.name(), source: layer.to_string(), path });
+            let layer: &Layer = origins.at(path);
+            let source = layer.to_string();
+            rows.push(Row { path: path.to_string(), value, layer: layer.name(), source });
         }
     }
 }

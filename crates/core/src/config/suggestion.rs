@@ -7,19 +7,24 @@ use super::shape::Shape;
 /// differs by a few letters, else a setting of the same name in another section.
 pub fn nearest(unknown: &Path) -> Option<Path> {
     let (known, parent, wrong) = known_part(unknown)?;
-    let Step::Key(name) = wrong else { return None };
-    let tolerated = (name.len() / 3).clamp(1, 3);
-    let close = parent
-        .properties()
-        .map(|(key, _)| (distance(&name.to_ascii_lowercase(), key), key))
-        .filter(|(distance, _)| *distance <= tolerated)
-        .min();
-    if let Some((_, key)) = close {
+    let close = match wrong {
+        Step::Key(name) => nearest_key(parent, name),
+        Step::Index(_) => None,
+    };
+    if let Some(key) = close {
         let rest = unknown.steps().iter().skip(known.steps().len() + 1).cloned();
         let corrected = rest.fold(known.key(key), |path, step| path.then(step));
         return Some(if Shape::at(&corrected).is_some() { corrected } else { known.key(key) });
     }
     Shape::leaves().into_iter().map(|(path, _)| path).find(|path| path.name() == unknown.name())
+}
+
+fn nearest_key(table: Shape, name: &str) -> Option<&'static String> {
+    let tolerated = (name.len() / 3).clamp(1, 3);
+    let distances =
+        table.properties().map(|(key, _)| (distance(&name.to_ascii_lowercase(), key), key));
+    let close = distances.filter(|(distance, _)| *distance <= tolerated).min();
+    close.map(|(_, key)| key)
 }
 
 /// The steps that exist, the shape they lead to, and the first one that does not.

@@ -30,11 +30,19 @@ pub struct Upstream {
     pub api_key: Option<Secret>,
     /// Globs of the models that it serves; empty: all that it lists.
     #[serde(default)]
-    #[schemars(length(max = 256), inner(length(min = 1, max = 256)))]
+    #[schemars(
+        with = "Vec<format::ModelGlob>",
+        length(max = 256),
+        inner(length(min = 1, max = 256))
+    )]
     pub models: Vec<String>,
     /// Whether it may be asked to report a stream's usage.
     #[serde(default = "yes")]
     pub stream_usage: bool,
+    /// Whether it takes members of a request's body that OpenAI's API doesn't name, such as
+    /// `top_k`. After a 400 or 422 that names one the gateway leaves them out by itself.
+    #[serde(default = "yes")]
+    pub extra_fields: bool,
     /// How long a running answer may bring nothing.
     #[serde(rename = "idle_s", with = "duration", default = "idle_default")]
     #[schemars(with = "u64", range(min = 1, max = 3600))]
@@ -110,6 +118,7 @@ fn plain(name: String, url: Url) -> Upstream {
         api_key: None,
         models: Vec::new(),
         stream_usage: yes(),
+        extra_fields: yes(),
         idle: idle_default(),
         timeouts: Timeouts::default(),
     }

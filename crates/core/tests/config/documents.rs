@@ -60,7 +60,8 @@ fn every_variable_stands_in_the_examples_and_the_page() {
 #[test]
 fn every_setting_stands_on_the_page() {
     for path in leaves() {
-        let written = path.strip_prefix("upstreams.0.").unwrap_or(&path);
+        let of_entries = ["upstreams.0.", "models.*."];
+        let written = of_entries.iter().find_map(|list| path.strip_prefix(list)).unwrap_or(&path);
         assert!(PAGE.contains(&format!("`{written}`")), "{path}");
     }
 }
@@ -84,5 +85,12 @@ fn the_schema_describes_ranges_defaults_and_secrets() {
     assert_eq!(schema["properties"]["auth"]["properties"]["jwt_secret"]["writeOnly"], true);
     assert_eq!(schema["properties"]["upstreams"]["items"]["required"], json!(["name", "url"]));
     assert_eq!(schema["additionalProperties"], false);
+    let models = &schema["properties"]["models"];
+    assert_eq!(models["additionalProperties"]["additionalProperties"], false);
+    assert_eq!(models["additionalProperties"]["properties"]["max_tokens_field"]["type"], "string");
+    assert_eq!(
+        (&models["maxProperties"], &models["propertyNames"]["maxLength"]),
+        (&json!(1024), &json!(256))
+    );
     assert!(!schema.to_string().contains("$ref"));
 }

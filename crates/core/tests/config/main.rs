@@ -6,6 +6,7 @@
 mod documents;
 mod faults;
 mod layers;
+mod models;
 mod values;
 
 use std::fs;
@@ -87,7 +88,8 @@ impl Given {
     }
 }
 
-/// The dotted paths of all settings, a list of tables with one entry.
+/// The dotted paths of all settings, a list of tables with one entry, a table with free keys with
+/// that of `*`.
 fn leaves() -> Vec<String> {
     fn collect(schema: &Value, path: &str, found: &mut Vec<String>) {
         let entry = schema.get("items").filter(|items| items.get("properties").is_some());
@@ -95,6 +97,8 @@ fn leaves() -> Vec<String> {
             for (key, field) in fields {
                 collect(field, &format!("{path}.{key}"), found);
             }
+        } else if let Some(entry) = schema.get("additionalProperties").filter(|it| it.is_object()) {
+            collect(entry, &format!("{path}.*"), found);
         } else if let Some(entry) = entry {
             collect(entry, &format!("{path}.0"), found);
         } else {

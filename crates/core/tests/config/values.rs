@@ -28,11 +28,13 @@ fn an_upstream_is_given_and_changed_by_variables() {
         .env("FLUXGATE__UPSTREAMS__1__KIND", "ollama")
         .env("FLUXGATE__UPSTREAMS__1__MODELS", "llama*, qwen*")
         .env("FLUXGATE__UPSTREAMS__1__STREAM_USAGE", "false")
+        .env("FLUXGATE__UPSTREAMS__1__EXTRA_FIELDS", "0")
         .env("FLUXGATE__UPSTREAMS__1__TIMEOUTS__CONNECT_S", "9")
         .load();
     let [a, c] = loaded.config.upstreams.try_into().unwrap();
     assert_eq!((a.name.as_str(), a.url.as_str(), a.idle.as_secs()), ("a", "http://b/", 7));
     assert_eq!((c.kind, c.stream_usage), (UpstreamKind::Ollama, false));
+    assert_eq!((a.extra_fields, c.extra_fields), (true, false));
     assert_eq!(c.models, ["llama*", "qwen*"]);
     let timeouts = [c.idle, c.timeouts.connect, c.timeouts.first_byte, c.timeouts.request];
     assert_eq!(timeouts.map(|time| time.as_secs()), [300, 9, 600, 3600]);

@@ -47,6 +47,38 @@ fn check_says_that_all_is_right_or_names_each_fault() {
 }
 
 #[test]
+fn entries_of_ones_own_choice_are_shown_checked_and_described() {
+    let folder = Folder::new();
+    folder.write("fluxgate.toml", "[models.\"gpt-4.1*\"]\nalias_of = \"llama3.1:8b\"\n");
+    let set = "models.\"gpt-4.1*\".context_tokens=8192";
+    let mut command = folder.command(&["config", "show", "--set", set]);
+    command.env("FLUXGATE__MODELS__GPT-4.1*__MAX_TOKENS_FIELD", "max_completion_tokens");
+    let shown = ended(command);
+    assert_eq!(shown.code, Some(0), "{}", shown.stderr);
+    for (setting, value, source) in [
+        ("alias_of", "llama3.1:8b", "fluxgate.toml, line 2"),
+        ("context_tokens", "8192", "command line"),
+        (
+            "max_tokens_field",
+            "max_completion_tokens",
+            "environment FLUXGATE__MODELS__GPT-4.1*__MAX_TOKENS_FIELD",
+        ),
+    ] {
+        let path = format!("models.\"gpt-4.1*\".{setting} ");
+        let line = shown.stdout.lines().find(|line| line.starts_with(&path)).unwrap();
+        assert!(line.contains(value) && line.ends_with(source), "{line}");
+    }
+    folder.write("fluxgate.toml", "[models.a]\nalias_of = \"b\"\n[models.b]\nalias_of = \"a\"\n");
+    let checked = folder.run(&["config", "check"]);
+    assert_eq!(checked.code, Some(78));
+    let fault = "models.a.alias_of: leads back to itself by models.b.alias_of";
+    assert!(checked.stderr.contains(fault), "{}", checked.stderr);
+    let schema: Value = serde_json::from_str(&folder.run(&["config", "schema"]).stdout).unwrap();
+    let entry = &schema["properties"]["models"]["additionalProperties"];
+    assert!(entry["properties"]["alias_of"].is_object(), "{entry}");
+}
+
+#[test]
 fn schema_is_json_schema() {
     let schema = Folder::new().run(&["config", "schema"]);
     let schema: Value = serde_json::from_str(&schema.stdout).unwrap();
