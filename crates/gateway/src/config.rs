@@ -29,6 +29,7 @@ pub fn settings(config: &Config) -> Settings {
         },
         public_url: listen.public_url.clone(),
         trusted_proxies: listen.trusted_proxies.clone(),
+        models: config.models.clone(),
     }
 }
 
@@ -51,6 +52,7 @@ fn upstream(upstream: &Upstream) -> UpstreamSettings {
         api_key: upstream.api_key.clone(),
         models: upstream.models.clone(),
         stream_usage: upstream.stream_usage,
+        extra_fields: upstream.extra_fields,
         connect: upstream.timeouts.connect,
         first_byte: upstream.timeouts.first_byte,
         idle: upstream.idle,

@@ -27,7 +27,7 @@ pub use out::OutBody;
 
 use crate::auth::identify;
 use crate::dialect::outline::{Outline, OutlineFault};
-use crate::dialect::{self, Ask, Refusal};
+use crate::dialect::{self, Ask, Edit, Refusal};
 use crate::exchange::Exchange;
 use crate::middleware;
 use crate::router::Endpoint;
@@ -92,8 +92,10 @@ async fn serve(
     let ask = read(endpoint, &body.bytes)?;
 
     // Choose.
-    let snapshot = offering(worker, endpoint, &ask.model, exchange).await?;
-    let offer = choose::offer(&snapshot, &ask.model, endpoint.dialect());
+    let alias_of = choose::alias_of(&worker.app.settings.load().models, &ask.model);
+    let model = alias_of.as_deref().unwrap_or(&ask.model);
+    let snapshot = offering(worker, endpoint, model, exchange).await?;
+    let offer = choose::offer(&snapshot, model, endpoint.dialect());
     let Some(offer) = offer else { return Err(no_such_model(&snapshot)) };
     exchange.about(Arc::clone(&offer.model.id));
     if ask.load_only {
@@ -104,8 +106,15 @@ async fn serve(
     }
 
     // Send.
-    let model = &offer.model.id;
-    let sending = Sending { worker, endpoint, head: &head, body: &body.bytes, ask: &ask, model };
+    let sending = Sending {
+        worker,
+        endpoint,
+        head: &head,
+        body: &body.bytes,
+        ask: &ask,
+        model: &offer.model.id,
+        model_edit: alias_of.as_deref().map(|name| Edit::model(&ask.model_at, name)),
+    };
     let answer = sending.to_one_of(offer, exchange).await?;
     Ok(Served::Upstream(Box::new(answer), ask))
 }

@@ -41,13 +41,15 @@ pub struct Sending<'a> {
     pub ask: &'a Ask,
     /// The model as the catalog names it.
     pub model: &'a str,
+    /// Puts its name into the body, where the client named an alias.
+    pub model_edit: Option<Edit>,
 }
 
 /// What goes up to one upstream.
 pub(super) struct Outward<'a> {
     pub path: &'a str,
     pub body: &'a Bytes,
-    pub edit: Option<&'a Edit>,
+    pub edits: [Option<&'a Edit>; 2],
 }
 
 /// An upstream's answer that is passed on.
@@ -112,7 +114,11 @@ impl Sending<'_> {
             return self.translated(upstream, exchange).await;
         }
         let usage_edit = self.ask.usage_edit.as_ref().filter(|_| upstream.takes_stream_usage());
-        let mut outward = Outward { path: self.endpoint.path(), body: self.body, edit: usage_edit };
+        let mut outward = Outward {
+            path: self.endpoint.path(),
+            body: self.body,
+            edits: [self.model_edit.as_ref(), usage_edit],
+        };
         let (head, mut body) = self.send(upstream, &outward, exchange).await?;
         if let Some(route) = self.endpoint.optional()
             && matches!(head.status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)
@@ -126,7 +132,7 @@ impl Sending<'_> {
             let body = AnswerBody::Read(bytes, None);
             return Ok(Answer { upstream: Arc::clone(upstream), head, body });
         }
-        if outward.edit.is_some() && head.status == StatusCode::BAD_REQUEST {
+        if usage_edit.is_some() && head.status == StatusCode::BAD_REQUEST {
             let bytes = self.read(upstream, &mut body).await?;
             self.worker.pools.keep(upstream, body);
             if !names_stream_options(&bytes) {
@@ -135,7 +141,7 @@ impl Sending<'_> {
             }
             // It doesn't know the field that we put in: once more, as the client wrote it.
             upstream.refuse_stream_usage();
-            outward.edit = None;
+            outward.edits = [self.model_edit.as_ref(), None];
             let (head, body) = self.send(upstream, &outward, exchange).await?;
             return self.judge(upstream, head, body);
         }
@@ -148,7 +154,7 @@ impl Sending<'_> {
         outward: &Outward<'_>,
         exchange: &mut Exchange,
     ) -> Result<(AnswerHead, Body), Failure> {
-        let body = splice(outward.body, outward.edit.into_iter().collect());
+        let body = splice(outward.body, outward.edits.into_iter().flatten().collect());
         let bytes = body.iter().map(Bytes::len).sum();
         let head = self.head(upstream, outward.path, bytes, exchange);
         let request = Outgoing { head: &head, body: &body };

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use fluxgate_core::Secret;
+use fluxgate_core::{Secret, glob};
 use http::header::{AUTHORIZATION, InvalidHeaderValue};
 use http::{HeaderName, HeaderValue};
 use rustls::pki_types::ServerName;
@@ -64,6 +64,7 @@ pub struct UpstreamSettings {
     /// Globs of the models that it may serve; none: all that it lists.
     pub models: Vec<String>,
     pub stream_usage: bool,
+    pub extra_fields: bool,
     pub connect: Duration,
     pub first_byte: Duration,
     pub idle: Duration,
@@ -163,7 +164,7 @@ impl Upstream {
             credential,
             kind: AtomicU8::new(settings.kind.map_or(0, |kind| kind as u8 + 1)),
             refuses_stream_usage: AtomicBool::new(!settings.stream_usage),
-            refuses_extra_fields: AtomicBool::new(false),
+            refuses_extra_fields: AtomicBool::new(!settings.extra_fields),
             not_offered_until_ms: std::array::from_fn(|_| AtomicU64::new(0)),
             in_flight: AtomicU32::new(0),
             down_until_ms: AtomicU64::new(0),
@@ -219,7 +220,7 @@ impl Upstream {
     #[must_use]
     pub fn serves(&self, model: &str) -> bool {
         let globs = &self.settings.models;
-        globs.is_empty() || globs.iter().any(|glob| catalog::glob_matches(glob, model))
+        globs.is_empty() || globs.iter().any(|glob| glob::matches(glob, model))
     }
 
     /// Counts a request as under way until the guard is dropped.

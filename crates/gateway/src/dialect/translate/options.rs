@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use fluxgate_core::config::MaxTokensField;
 use serde_json::value::RawValue;
 
 use super::members::kind_of;
@@ -101,7 +102,11 @@ fn write_max_tokens(value: &RawValue, to: &mut Writing<'_>) -> Result<(), Refusa
         return Err(wrong("options.num_predict", "a whole number"));
     };
     if tokens > 0 {
-        to.members.put(to.target.max_tokens_field.name(), &tokens);
+        let field = match to.target.max_tokens_field {
+            MaxTokensField::MaxTokens => "max_tokens",
+            MaxTokensField::MaxCompletionTokens => "max_completion_tokens",
+        };
+        to.members.put(field, &tokens);
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fluxgate_core::Reason;
+use fluxgate_core::{Reason, glob};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderValue, Response};
@@ -17,10 +17,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 
-use super::{OutBody, no_such_model};
+use super::{OutBody, choose, no_such_model};
 use crate::dialect::{Dialect, Refusal};
 use crate::router::{self, Endpoint};
-use crate::upstream::catalog::{Model, Snapshot};
+use crate::upstream::catalog::{Model, Offer, Snapshot};
 use crate::upstream::{Kind, discovery};
 use crate::worker::Worker;
 
@@ -70,19 +70,24 @@ impl Listing {
         let snapshot = known(worker).await?;
         match self {
             Self::Models if of_anthropic => {
-                Ok(json(&anthropic::list(offered(&snapshot, Dialect::Anthropic))))
+                Ok(json(&anthropic::list(offered(worker, &snapshot, Dialect::Anthropic).iter())))
             }
-            Self::Models => Ok(json(&openai::list(snapshot.offers().map(|offer| &offer.model)))),
+            Self::Models => {
+                Ok(json(&openai::list(offered(worker, &snapshot, Dialect::OpenAi).iter())))
+            }
             Self::Model => {
                 let id = model_in(head.uri.path())?;
-                let Some(offer) = snapshot.find(&id) else { return Err(no_such_model(&snapshot)) };
+                let model = named(worker, &snapshot, &id);
+                let model = model.ok_or_else(|| no_such_model(&snapshot))?;
                 Ok(if of_anthropic {
-                    json(&anthropic::entry(&offer.model))
+                    json(&anthropic::entry(&model))
                 } else {
-                    json(&openai::entry(&offer.model))
+                    json(&openai::entry(&model))
                 })
             }
-            Self::Tags => Ok(json(&ollama::tags(offered(&snapshot, Dialect::Ollama)))),
+            Self::Tags => {
+                Ok(json(&ollama::tags(offered(worker, &snapshot, Dialect::Ollama).iter())))
+            }
             Self::Running => {
                 Ok(json(&ollama::Running { models: running(worker, &snapshot).await }))
             }
@@ -114,11 +119,38 @@ async fn known(worker: &Worker) -> Result<Arc<Snapshot>, Refusal> {
     if snapshot.any_listed() { Ok(snapshot) } else { Err(no_such_model(&snapshot)) }
 }
 
-fn offered(snapshot: &Snapshot, dialect: Dialect) -> impl Iterator<Item = &Model> {
-    snapshot
-        .offers()
-        .filter(move |offer| super::choose::any_serves(offer, dialect))
-        .map(|offer| &offer.model)
+/// What the dialect's clients may name: the models, and the aliases that are names of their own.
+fn offered(worker: &Worker, snapshot: &Snapshot, dialect: Dialect) -> Vec<Model> {
+    let serves = |offer: &&Offer| {
+        // OpenAI's listing is the one of all routes under /v1.
+        dialect == Dialect::OpenAi || choose::any_serves(offer, dialect)
+    };
+    let mut models: Vec<Model> =
+        snapshot.offers().filter(serves).map(|offer| offer.model.clone()).collect();
+    let settings = worker.app.settings.load();
+    let aliases = settings.models.keys().filter(|name| !name.contains(glob::WILDCARDS));
+    for name in aliases {
+        if let Some(alias_of) = choose::alias_of(&settings.models, name)
+            && let Some(offer) = choose::offer(snapshot, &alias_of, dialect)
+        {
+            models.retain(|model| *model.id != **name);
+            models.push(alias(name, &offer.model));
+        }
+    }
+    models
+}
+
+/// The model of this name, or the one that it stands for.
+fn named(worker: &Worker, snapshot: &Snapshot, name: &str) -> Option<Model> {
+    match choose::alias_of(&worker.app.settings.load().models, name) {
+        Some(alias_of) => snapshot.find(&alias_of).map(|offer| alias(name, &offer.model)),
+        None => snapshot.find(name).map(|offer| offer.model.clone()),
+    }
+}
+
+fn alias(name: &str, model: &Model) -> Model {
+    // An Ollama's own entry has the model's name in it.
+    Model { id: Arc::from(name), ollama: None, ..model.clone() }
 }
 
 /// Asks every Ollama what it holds in memory; one that doesn't answer in time is left out.
