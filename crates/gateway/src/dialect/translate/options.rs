@@ -121,7 +121,8 @@ mod tests {
         let docs = include_str!("../../../../../docs/ollama.md");
         for (name, _, counterpart) in OPTIONS {
             let row = docs.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
-            let row = row.unwrap_or_else(|| panic!("{name} is missing"));
+            assert!(row.is_some(), "{name} is missing");
+            let row = row.unwrap_or_default();
             let names: &[&str] = match counterpart {
                 Same => &[name],
                 MaxTokens => &["max_tokens", "max_completion_tokens"],
