@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use tower::ServiceExt;
 use tracing::error;
 
+use crate::auth::in_path;
 use crate::dialect::{Dialect, Refusal};
 use crate::exchange::Exchange;
 use crate::listen::connection::ConnectionInfo;
@@ -32,8 +33,9 @@ const SERVED_METHODS: HeaderValue = HeaderValue::from_static("GET, POST");
 pub async fn serve(
     worker: Rc<Worker>,
     connection: Rc<ConnectionInfo>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Response<OutBody> {
+    in_path::take(&mut request);
     let serving = connection.deadline.serve();
     let exchange = Exchange::begin(&worker.app, connection.client, request.headers(), serving);
     let request_id = exchange.id_header();

@@ -4,7 +4,7 @@
 //! is axum's, on the control runtime: `middleware` hands it over.
 
 use axum::Router;
-use axum::routing::{delete, get, post};
+use axum::routing::{get, patch, post};
 use http::Method;
 
 use crate::admin;
@@ -248,7 +248,10 @@ pub fn control(kind: ListenerKind, app: SharedApp) -> Router {
         ListenerKind::Admin => {
             let operator = Router::new()
                 .route("/api/v1/keys", get(admin::keys::list).post(admin::keys::create))
-                .route("/api/v1/keys/{id}", delete(admin::keys::revoke))
+                .route("/api/v1/keys/{id}", patch(admin::keys::update).delete(admin::keys::revoke))
+                .route("/api/v1/keys/{id}/rotate", post(admin::keys::rotate))
+                .route("/api/v1/admin/users", get(admin::users::list).post(admin::users::create))
+                .route("/api/v1/admin/users/{id}", patch(admin::users::update))
                 .route("/admin/v1/status", get(admin::status::status))
                 .route("/admin/v1/upstreams", get(admin::status::upstreams))
                 .route("/admin/v1/reload", post(admin::status::reload))

@@ -139,7 +139,7 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
     let threads = worker::spawn(queues, &app, &stop).map_err(StartError::Thread)?;
 
     let (mut tasks, end) = (JoinSet::new(), CancellationToken::new());
-    tasks.spawn(Arc::clone(&app.recorder).run(end.clone()));
+    tasks.spawn(record(Arc::clone(&app), end.clone()));
     tasks.spawn(changes::run(Arc::clone(&app), last_change, end.clone()));
     tasks.spawn(reload::run(
         Arc::clone(&app),
@@ -361,4 +361,12 @@ fn raise_file_limit() {
     if let Some(files) = limit.maximum.filter(|files| *files < FEW_FILES) {
         warn!(files, "the limit of open files is low: raise it with `ulimit -Hn`");
     }
+}
+
+/// Settles the records of requests until `end`, and writes what they say of keys: the last of both
+/// when nothing more comes.
+async fn record(app: Arc<App>, end: CancellationToken) {
+    let recorder = &app.recorder;
+    tokio::join!(Arc::clone(recorder).run(end.clone()), recorder.used.run(&app.store, &end));
+    recorder.used.write(&app.store).await;
 }

@@ -7,11 +7,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fluxgate_core::KeyId;
 use fluxgate_core::subject::AddressPrefix;
+use fluxgate_core::{KeyId, UserId};
 use tokio::time::Instant;
 
-use super::directory::{Found, KeyDirectory, Occasion, Principal};
+use super::directory::{Found, KeyDirectory, Occasion};
+use super::principal::Principal;
 
 /// After this a key's facts are read anew, in the background.
 const FRESH: Duration = Duration::from_secs(60);
@@ -60,6 +61,13 @@ impl KeyCache {
     pub fn forget(&self, key: &KeyId) {
         self.0.forgotten.set(self.0.forgotten.get() + 1);
         self.0.entries.borrow_mut().remove(key);
+    }
+
+    /// Drops what is known of a user's keys: the user's facts changed.
+    pub fn forget_owner(&self, owner: UserId) {
+        self.0.forgotten.set(self.0.forgotten.get() + 1);
+        let theirs = |entry: &Entry| entry.principal.as_ref().is_some_and(|p| p.owner == owner);
+        self.0.entries.borrow_mut().retain(|_, entry| !theirs(entry));
     }
 }
 

@@ -5,42 +5,19 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use chrono::{DateTime, Utc};
+use fluxgate_core::KeyId;
 use fluxgate_core::subject::AddressPrefix;
-use fluxgate_core::{KeyId, UserId};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use super::api_key::SecretHash;
 use super::guesses::GuessBudget;
-use crate::store::{KeyRecord, Store};
+use super::principal::Principal;
+use crate::store::Store;
 
 /// Look-ups under way at the same time; the store answers a few at once, so that more would only
 /// wait for it.
 const FLIGHTS_MAX: usize = 1_024;
-
-/// What a request needs to know of its key.
-#[derive(Debug)]
-pub struct Principal {
-    pub key: KeyId,
-    pub owner: UserId,
-    pub secret_sha256: SecretHash,
-    pub expires_at: Option<DateTime<Utc>>,
-    pub revoked: bool,
-}
-
-impl From<KeyRecord> for Principal {
-    fn from(record: KeyRecord) -> Self {
-        Self {
-            key: record.id,
-            owner: record.owner,
-            secret_sha256: SecretHash(record.secret_sha256),
-            expires_at: record.expires_at,
-            revoked: record.revoked_at.is_some(),
-        }
-    }
-}
 
 /// The answer of a look-up.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use fluxgate_core::{Reason, Usage};
 use http::header::{HeaderMap, RETRY_AFTER as RETRY_AFTER_HEADER};
 use http::request::Parts;
-use http::{Method, StatusCode};
+use http::{HeaderName, Method, StatusCode};
 use memchr::memmem;
 use tokio::time::timeout;
 use tracing::{debug, warn};
@@ -39,6 +39,8 @@ pub struct Sending<'a> {
     pub head: &'a Parts,
     pub body: &'a Bytes,
     pub ask: &'a Ask,
+    /// It names whom the request is for, and stays here.
+    pub end_user_header: Option<&'a HeaderName>,
     /// The model as the catalog names it.
     pub model: &'a str,
     /// Puts its name into the body, where the client named an alias.
@@ -200,7 +202,8 @@ impl Sending<'_> {
     ) -> RequestHead {
         let path = [&*upstream.base_path, path];
         let mut head = RequestHead::new(&Method::POST, path, &upstream.host);
-        headers::upwards(&self.head.headers, upstream, &exchange.id_header(), &mut head);
+        let client = headers::OfClient { all: &self.head.headers, private: self.end_user_header };
+        headers::upwards(client, upstream, &exchange.id_header(), &mut head);
         head.end(body_bytes)
     }
 
