@@ -94,6 +94,7 @@ pub struct Limits {
     pub header: Duration,
     pub idle: Duration,
     pub body_stall: Duration,
+    pub answer_stall: Duration,
     pub header_bytes: u32,
     pub body_bytes: usize,
     pub bodies_in_flight_bytes: usize,

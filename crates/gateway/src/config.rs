@@ -22,6 +22,7 @@ pub fn settings(config: &Config) -> Settings {
             header: listen.header,
             idle: listen.idle,
             body_stall: listen.body_stall,
+            answer_stall: listen.answer_stall,
             header_bytes: u32::try_from(listen.header_bytes_max).unwrap_or(u32::MAX),
             body_bytes: listen.body_bytes_max,
             bodies_in_flight_bytes: listen.bodies_in_flight_bytes_max,

@@ -34,8 +34,7 @@ pub async fn serve(
     connection: Rc<ConnectionInfo>,
     request: Request<Incoming>,
 ) -> Response<OutBody> {
-    let serving = connection.deadline.serve();
-    let exchange = Exchange::begin(&worker.app, connection.client, request.headers(), serving);
+    let exchange = Exchange::begin(&worker.app, connection.client, request.headers());
     let request_id = exchange.id_header();
     let mut last = request.version() < http::Version::HTTP_2 && worker.stop.drain.is_cancelled();
 

@@ -7,6 +7,7 @@ pub mod accepted;
 pub mod acceptor;
 pub mod connection;
 pub mod deadline;
+pub mod delivery;
 pub mod framing;
 pub mod timed_io;
 pub mod tls;
