@@ -180,7 +180,7 @@ async fn offering(
         return Ok(snapshot);
     }
     let waiting = Instant::now();
-    worker.app.upstreams.read_on_demand().await;
+    worker.app.upstreams.read_until(offers).await;
     exchange.waited(waiting);
     let snapshot = worker.app.upstreams.snapshot();
     if offers(&snapshot) { Ok(snapshot) } else { Err(no_such_model(&snapshot)) }
