@@ -29,7 +29,7 @@ pub async fn caller(
 ) -> Result<Arc<Principal>, Refusal> {
     let text = credential(headers)?;
     let presented = PresentedKey::parse(text).ok_or_else(invalid)?;
-    let principal = match keys.find(presented.id, client.0.ip().into()).await {
+    let principal = match keys.find(presented.id, client.0.into()).await {
         Found::Known(principal) => principal,
         Found::Unknown => return Err(invalid()),
         Found::CantTell => {

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use super::ListenerKind;
-use super::accepted::{Accepted, ClientAddr};
+use super::accepted::Accepted;
 use super::deadline::{Deadline, WaitLimits};
 use super::delivery;
 use super::timed_io::{TimedIo, Transport};
@@ -48,14 +49,15 @@ const CUT_WITHIN: Duration = Duration::from_secs(1);
 /// What a request may know of the connection that it came on.
 #[derive(Debug)]
 pub struct ConnectionInfo {
-    pub client: ClientAddr,
+    /// The address at the other end of the socket: a proxy's, where one stands in front.
+    pub peer: IpAddr,
     pub kind: ListenerKind,
     pub deadline: Rc<Deadline>,
 }
 
 /// Serves the connection to its end.
 pub async fn serve(worker: Rc<Worker>, accepted: Accepted) {
-    let Accepted { socket, client, kind, place } = accepted;
+    let Accepted { socket, peer, kind, place } = accepted;
     let settings = worker.app.settings.load_full();
     let Ok(socket) = TcpStream::from_std(socket) else { return };
 
@@ -69,8 +71,8 @@ pub async fn serve(worker: Rc<Worker>, accepted: Accepted) {
                 let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                 (Transport::Tls(Box::new(TokioIo::new(stream))), http2)
             }
-            Ok(Err(error)) => return debug!(%error, %client, "TLS handshake failed"),
-            Err(_) => return debug!(%client, "TLS handshake took too long"),
+            Ok(Err(error)) => return debug!(%error, %peer, "TLS handshake failed"),
+            Err(_) => return debug!(%peer, "TLS handshake took too long"),
         }
     } else {
         (Transport::Clear(TokioIo::new(socket)), false)
@@ -88,7 +90,7 @@ pub async fn serve(worker: Rc<Worker>, accepted: Accepted) {
     if http2 {
         deadline.multiplexed();
     }
-    let info = Rc::new(ConnectionInfo { client, kind, deadline: Rc::clone(&deadline) });
+    let info = Rc::new(ConnectionInfo { peer: peer.ip(), kind, deadline: Rc::clone(&deadline) });
     let io = TimedIo::new(transport, Rc::clone(&deadline));
     let service = service_fn({
         let worker = Rc::clone(&worker);
