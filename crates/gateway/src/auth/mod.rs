@@ -6,4 +6,5 @@ pub mod cache;
 pub mod directory;
 mod guesses;
 pub mod identify;
+mod outage;
 pub mod password;
