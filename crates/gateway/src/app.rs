@@ -86,6 +86,7 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// What is known of models by name, and the names that stand for others.
     pub models: Models,
+    pub drain: Duration,
 }
 
 /// Limits of connections, headers and bodies.
@@ -96,6 +97,7 @@ pub struct Limits {
     pub header: Duration,
     pub idle: Duration,
     pub body_stall: Duration,
+    pub answer_stall: Duration,
     pub header_bytes: u32,
     pub body_bytes: usize,
     pub bodies_in_flight_bytes: usize,

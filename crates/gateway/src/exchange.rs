@@ -14,7 +14,6 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use crate::app::App;
 use crate::auth::principal::Principal;
 use crate::listen::ClientAddr;
-use crate::listen::deadline::Serving;
 use crate::middleware::REQUEST_ID;
 use crate::proxy::OutBody;
 use crate::record::{Outcome, Recorder, RequestRecord};
@@ -43,19 +42,12 @@ pub struct Exchange {
     upstream_head: Option<Duration>,
     usage: Option<Usage>,
     outcome: Outcome,
-    /// The connection counts as idle once this is dropped.
-    _serving: Serving,
 }
 
 impl Exchange {
     /// A request's header has been read.
     #[must_use]
-    pub fn begin(
-        app: &App,
-        client: ClientAddr,
-        headers: &HeaderMap,
-        serving: Serving,
-    ) -> Box<Self> {
+    pub fn begin(app: &App, client: ClientAddr, headers: &HeaderMap) -> Box<Self> {
         let at = SystemTime::now();
         Box::new(Self {
             id: new_request_id(at),
@@ -74,7 +66,6 @@ impl Exchange {
             upstream_head: None,
             usage: None,
             outcome: Outcome::Refused(Reason::ClientGone),
-            _serving: serving,
         })
     }
 

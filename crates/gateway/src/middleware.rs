@@ -17,6 +17,7 @@ use tracing::error;
 use crate::auth::in_path;
 use crate::dialect::{Dialect, Refusal};
 use crate::exchange::Exchange;
+use crate::listen::ClientAddr;
 use crate::listen::connection::ConnectionInfo;
 use crate::listen::framing::{self, Framing};
 use crate::proxy::{self, OutBody};
@@ -36,8 +37,11 @@ pub async fn serve(
     mut request: Request<Incoming>,
 ) -> Response<OutBody> {
     in_path::take(&mut request);
-    let serving = connection.deadline.serve();
-    let exchange = Exchange::begin(&worker.app, connection.client, request.headers(), serving);
+    let client = {
+        let trusted = &worker.app.settings.load().trusted_proxies;
+        ClientAddr::of_request(connection.peer, request.headers(), trusted)
+    };
+    let exchange = Exchange::begin(&worker.app, client, request.headers());
     let request_id = exchange.id_header();
     let mut last = request.version() < http::Version::HTTP_2 && worker.stop.drain.is_cancelled();
 
@@ -130,7 +134,7 @@ async fn control(
         let refusal = Refusal::new(Reason::ShuttingDown, "The gateway isn't ready yet.");
         return refuse(Dialect::OpenAi, &refusal, exchange);
     };
-    request.extensions_mut().insert(connection.client);
+    request.extensions_mut().insert(exchange.client);
     request.extensions_mut().insert(exchange.id);
     let answer = worker.app.control.spawn(router.oneshot(request.map(AxumBody::new)));
     match answer.await {

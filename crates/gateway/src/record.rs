@@ -163,7 +163,7 @@ fn write_line(record: &RequestRecord) {
             $level!(
                 request.id = %id,
                 request.client_id = record.client_request_id.as_deref(),
-                client.address = %record.client.0.ip(),
+                client.address = %record.client,
                 route = record.endpoint.map(Endpoint::path),
                 key.id = key.map(|(key, _)| tracing::field::display(key)),
                 end_user = record.end_user.as_ref().map(EndUserId::as_str),

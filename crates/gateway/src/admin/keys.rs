@@ -207,7 +207,7 @@ pub async fn rotate(
     let key = NewKey::under(id);
     let rotated = app.store.rotate_key(&id, key.secret_sha256.0, overlap_until, now).await?;
     let record = match rotated.ok_or_else(unknown)? {
-        Rotation::Rotated(record) => record,
+        Rotation::Rotated(record) => *record,
         Rotation::Ended => {
             let text = "This key was revoked or has expired: make another.";
             return Err(Problem::new(Reason::Conflict, text).about(id.to_string()));

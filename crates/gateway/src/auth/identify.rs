@@ -37,7 +37,7 @@ pub async fn caller(
         None => credential(headers)?,
     };
     let presented = PresentedKey::parse(text).ok_or_else(invalid)?;
-    let principal = match keys.find(presented.id, client.0.ip().into()).await {
+    let principal = match keys.find(presented.id, client.0.into()).await {
         Found::Known(principal) => principal,
         Found::Unknown => return Err(invalid()),
         Found::CantTell => {
@@ -54,7 +54,7 @@ pub async fn caller(
         let text = "This API key may not stand in a path: send it in a header.";
         return Err(Refusal::new(Reason::InvalidKey, text));
     }
-    principal.check_use(client.0.ip(), Scope::Models)?;
+    principal.check_use(client.0, Scope::Models)?;
     Ok(principal)
 }
 

@@ -8,5 +8,6 @@ mod guesses;
 pub mod identify;
 pub mod in_path;
 pub mod last_used;
+mod outage;
 pub mod password;
 pub mod principal;

@@ -202,7 +202,7 @@ async fn offering(
         return snapshot;
     }
     let waiting = Instant::now();
-    worker.app.upstreams.read_on_demand().await;
+    worker.app.upstreams.read_until(offers).await;
     exchange.waited(waiting);
     worker.app.upstreams.snapshot()
 }

@@ -92,7 +92,7 @@ impl Sending<'_> {
         loop {
             let now = Instant::now();
             let rank = |upstream: &Upstream| choose::rank_for(upstream, self.endpoint, now);
-            let Some((index, upstream)) = offer.best(rank, tried, now) else { break };
+            let Some((index, upstream)) = offer.best(rank, tried) else { break };
             tried |= 1 << index;
             exchange.through(upstream.enter());
             match self.to(upstream, exchange).await {
@@ -252,7 +252,7 @@ impl Sending<'_> {
 
 fn failure(upstream: &Upstream, error: &SendError) -> Failure {
     let first = match error {
-        SendError::Dial(_) => upstream.failed(Instant::now()),
+        SendError::Dial(_) => upstream.failed(),
         SendError::Unsent | SendError::Ended | SendError::Io(_) | SendError::BadHead(_) => false,
     };
     if first {

@@ -15,7 +15,7 @@ use super::{Store, StoreError};
 /// What became of a rotation.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Rotation {
-    Rotated(KeyRecord),
+    Rotated(Box<KeyRecord>),
     /// A key that has ended gets no new secret.
     Ended,
 }
@@ -95,7 +95,9 @@ impl Store {
                 note_change!(tx, changes::KEY, Subject::Key(*key).to_string(), now);
             }
             match row {
-                Some(row) if rotated => Some(Rotation::Rotated(KeyRecord::try_from(row)?)),
+                Some(row) if rotated => {
+                    Some(Rotation::Rotated(Box::new(KeyRecord::try_from(row)?)))
+                }
                 Some(_) => Some(Rotation::Ended),
                 None => None,
             }

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Instant;
 
 use serde_json::value::RawValue;
 
@@ -173,7 +172,6 @@ impl Offer {
         &self,
         rank: impl Fn(&Upstream) -> Option<u8>,
         tried: u64,
-        now: Instant,
     ) -> Option<(usize, &Arc<Upstream>)> {
         self.upstreams
             .iter()
@@ -181,7 +179,7 @@ impl Offer {
             .take(u64::BITS as usize)
             .filter(|(index, _)| tried & (1 << index) == 0)
             .filter_map(|(index, upstream)| Some((rank(upstream)?, index, upstream)))
-            .min_by_key(|(rank, _, upstream)| (!upstream.is_up(now), *rank, upstream.in_flight()))
+            .min_by_key(|(rank, _, upstream)| (!upstream.is_up(), *rank, upstream.in_flight()))
             .map(|(_, index, upstream)| (index, upstream))
     }
 }

@@ -44,6 +44,17 @@ pub enum DiscoveryError {
     Unreadable { path: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
 }
 
+impl DiscoveryError {
+    /// Whether it did answer, if not with a listing.
+    #[must_use]
+    pub const fn is_an_answer(&self) -> bool {
+        match self {
+            Self::Status { .. } | Self::Unreadable { .. } => true,
+            Self::Dial(_) | Self::Send(_) | Self::TimedOut { .. } => false,
+        }
+    }
+}
+
 /// Finds out what the upstream speaks, where that isn't known, and what it offers.
 ///
 /// # Errors

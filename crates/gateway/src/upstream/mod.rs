@@ -95,9 +95,8 @@ pub struct Upstream {
     /// Milliseconds of the process's clock until which an optional route isn't tried there.
     not_offered_until_ms: [AtomicU64; OptionalRoute::COUNT],
     in_flight: AtomicU32,
-    /// Milliseconds of the process's clock until which nothing new is sent there.
-    down_until_ms: AtomicU64,
-    failures: AtomicU32,
+    /// Whether it answered the last time it was asked.
+    up: AtomicBool,
 }
 
 /// What is dialled.
@@ -112,9 +111,6 @@ pub struct Target {
 /// been updated.
 const NOT_OFFERED_FOR: Duration = Duration::from_secs(600);
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-/// The first pause after a failed connection; it doubles with each failure in a row.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 /// An upstream's address that can't be used.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -167,8 +163,7 @@ impl Upstream {
             refuses_extra_fields: AtomicBool::new(!settings.extra_fields),
             not_offered_until_ms: std::array::from_fn(|_| AtomicU64::new(0)),
             in_flight: AtomicU32::new(0),
-            down_until_ms: AtomicU64::new(0),
-            failures: AtomicU32::new(0),
+            up: AtomicBool::new(true),
             settings,
         })
     }
@@ -252,26 +247,22 @@ impl Upstream {
         self.refuses_extra_fields.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it may be tried now.
+    /// Whether it answered the last time it was asked. Others are preferred to one that didn't,
+    /// until a reading of its listing or a request reaches it again.
     #[must_use]
-    pub fn is_up(&self, now: Instant) -> bool {
-        self.down_until_ms.load(Ordering::Relaxed) <= process_ms(now)
+    pub fn is_up(&self) -> bool {
+        self.up.load(Ordering::Relaxed)
     }
 
-    /// A connection failed: others are preferred for a while, longer with each failure. `true`
-    /// for the first failure in a row.
-    pub fn failed(&self, now: Instant) -> bool {
-        let failures = self.failures.fetch_add(1, Ordering::Relaxed);
-        let pause = FIRST_PAUSE.saturating_mul(1 << failures.min(8)).min(LONGEST_PAUSE);
-        self.down_until_ms.store(process_ms(now + pause), Ordering::Relaxed);
-        failures == 0
+    /// It can't be reached, or is silent. `true` for the first failure in a row.
+    pub fn failed(&self) -> bool {
+        self.up.swap(false, Ordering::Relaxed)
     }
 
     /// It answered.
     pub fn answered(&self) {
-        if self.failures.load(Ordering::Relaxed) != 0 {
-            self.failures.store(0, Ordering::Relaxed);
-            self.down_until_ms.store(0, Ordering::Relaxed);
+        if !self.is_up() {
+            self.up.store(true, Ordering::Relaxed);
         }
     }
 }

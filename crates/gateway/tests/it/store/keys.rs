@@ -233,7 +233,7 @@ async fn a_rotated_key_keeps_its_id_and_for_a_while_its_old_secret(fresh: Fresh)
     let rotate = async |secret: u8, until| {
         let rotated = fresh.store.rotate_key(&key_id("a"), [secret; 32], until, at(1)).await;
         match rotated.unwrap() {
-            Some(Rotation::Rotated(record)) => record,
+            Some(Rotation::Rotated(record)) => *record,
             other => panic!("{other:?}"),
         }
     };
