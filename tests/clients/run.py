@@ -1,105 +1,85 @@
 #!/usr/bin/env python3
-"""Starts `fluxgate up` in front of a demo model that misbehaves on demand, and lets the official
-clients loose on it. Everything it starts is in a temporary folder, on free ports, and is ended."""
+"""Starts `fluxgate up` in front of demo models that misbehave on demand, one for each dialect that a
+model server may speak, and lets the official clients loose on them."""
 
+import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-BINARIES = ROOT / "target" / os.environ.get("FLUXGATE_PROFILE", "debug")
-MISBEHAVING = ["die-after=3", "wrong-json", "status=500", "status=503", "status=401", "status=429", "redirect"]
-START_WITHIN_S = 20
-LOG_TAIL_LINES = 40
+HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent))
+
+import programs  # noqa: E402
+
+# What the model server speaks. `all` is taken for an Ollama.
+SERVERS = ["all", "openai", "anthropic"]
+MISBEHAVIOURS = [
+    "die-after=3", "fail-after=3", "wrong-json", "redirect",
+    "status=400", "status=401", "status=429", "status=500", "status=503",
+]  # fmt: skip
+# Its server is gone once the gateway knows the model.
+DOOMED = "doomed"
+LISTED_WITHIN_S = 20
+CLIENTS_WITHIN_S = 240
+LOG_TAIL_LINES = 15
 
 
 def main() -> int:
-    with tempfile.TemporaryDirectory(prefix="fluxgate-clients-") as folder:
-        demo = start_demo()
-        gateway = None
-        try:
-            gateway = start_gateway(Path(folder), demo_address(demo))
-            ports = wait_for_ports(Path(folder) / "data", gateway)
-            environment = os.environ | {
-                "FLUXGATE_BASE_URL": f"http://{ports['web']}",
-                "FLUXGATE_KEY": (Path(folder) / "data" / "first-key").read_text().strip(),
-            }
-            here = ROOT / "tests" / "clients"
-            python = run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."], here / "python", environment)
-            node = run(["node", "--test", "--test-reporter=spec"], here / "node", environment)
-        finally:
-            # Both, even where the first didn't end well.
-            clean = all([end(gateway), end(demo)])
-        verdicts = {"python": python == 0, "node": node == 0, "programs ended with 0": clean}
+    with tempfile.TemporaryDirectory(prefix="fluxgate-clients-") as name, contextlib.ExitStack() as stack:
+        gateways = {}
+        for speaks in SERVERS:
+            folder = Path(name) / speaks
+            folder.mkdir()
+            gateway = stack.enter_context(gateway_over(folder, speaks))
+            gateways[speaks] = {"url": gateway.url, "key": gateway.key}
+        environment = os.environ | {"FLUXGATE_GATEWAYS": json.dumps(gateways)}
+        verdicts = {
+            "python": run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *sys.argv[1:], "."], "python", environment),
+            "node": run(["node", "--test", "--test-reporter=spec"], "node", environment),
+        }
         print("clients:", ", ".join(f"{name} {'ok' if ok else 'FAILED'}" for name, ok in verdicts.items()))
-        if all(verdicts.values()):
-            return 0
-        print_log(Path(folder))
-        return 1
+        if not all(verdicts.values()):
+            for log in sorted(Path(name).glob("*/fluxgate.log")):
+                programs.print_tail(log, LOG_TAIL_LINES)
+            return 1
+    return 0
 
 
-def start_demo() -> subprocess.Popen:
-    listed = [word for behaviour in MISBEHAVING for word in ("--also-list", f"demo!{behaviour}")]
-    command = [BINARIES / "fluxgate-demo", "--addr", "127.0.0.1:0", "--pace", "0", *listed]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+@contextlib.contextmanager
+def gateway_over(folder: Path, speaks: str) -> Iterator[programs.Gateway]:
+    listed = [f"demo!{misbehaviour}" for misbehaviour in MISBEHAVIOURS]
+    with programs.demo(folder, "demo", speaks, listed) as demo, contextlib.ExitStack() as doomed:
+        doomed_url = doomed.enter_context(programs.demo(folder, DOOMED, speaks, [DOOMED]))
+        upstreams = [{"name": "demo", "url": demo}, {"name": DOOMED, "url": doomed_url, "models": [DOOMED, f"{DOOMED}:latest"]}]
+        with programs.fluxgate_up(folder, upstreams) as gateway:
+            wait_until_listed(gateway, DOOMED)
+            doomed.close()
+            yield gateway
 
 
-def demo_address(demo: subprocess.Popen) -> str:
-    line = demo.stdout.readline()
-    return line.split("listening on ")[1].strip()
-
-
-def start_gateway(folder: Path, upstream: str) -> subprocess.Popen:
-    free = "127.0.0.1:0"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("FLUXGATE", "GATEWAY"))}
-    environment |= {
-        "FLUXGATE_DATA_DIR": str(folder / "data"),
-        "DOWNSTREAM_AI_URLS": upstream,
-        "GATEWAY_HTTPS_ADDR": free,
-        "GATEWAY_ADMIN_ADDR": free,
-        "GATEWAY_METRICS_ADDR": free,
-        "WEB_ADDR": free,
-        "RUST_LOG": "warn",
-    }
-    with (folder / "gateway.log").open("wb") as log:
-        return subprocess.Popen([BINARIES / "fluxgate", "up"], cwd=folder, env=environment, stdout=log, stderr=log)
-
-
-def print_log(folder: Path) -> None:
-    lines = (folder / "gateway.log").read_text(errors="replace").splitlines()
-    print("the gateway's log ends so:", *lines[-LOG_TAIL_LINES:], sep="\n", file=sys.stderr)
-
-
-def wait_for_ports(data: Path, gateway: subprocess.Popen) -> dict:
-    until = time.monotonic() + START_WITHIN_S
-    while time.monotonic() < until:
-        if gateway.poll() is not None:
-            print_log(data.parent)
-            sys.exit(f"fluxgate up ended with {gateway.returncode}")
-        if (data / "ports.json").exists() and (data / "first-key").exists():
-            return json.loads((data / "ports.json").read_text())
+def wait_until_listed(gateway: programs.Gateway, model: str) -> None:
+    until = time.monotonic() + LISTED_WITHIN_S
+    while model not in listed_by(gateway):
+        if time.monotonic() > until:
+            raise RuntimeError(f"{model} isn't listed: {listed_by(gateway)}")
         time.sleep(0.05)
-    sys.exit("fluxgate up didn't start in time")
 
 
-def run(command: list, folder: Path, environment: dict) -> int:
-    return subprocess.run(command, cwd=folder, env=environment, timeout=240).returncode
+def listed_by(gateway: programs.Gateway) -> set[str]:
+    request = urllib.request.Request(f"{gateway.url}/v1/models", headers={"Authorization": f"Bearer {gateway.key}"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return {model["id"].removesuffix(":latest") for model in json.load(answer)["data"]}
 
 
-def end(process: subprocess.Popen | None) -> bool:
-    if process is None or process.poll() is not None:
-        return process is not None and process.returncode == 0
-    process.send_signal(signal.SIGTERM)
-    try:
-        return process.wait(timeout=10) == 0
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return False
+def run(command: list, folder: str, environment: dict) -> bool:
+    return subprocess.run(command, cwd=HERE / folder, env=environment, timeout=CLIENTS_WITHIN_S).returncode == 0
 
 
 if __name__ == "__main__":

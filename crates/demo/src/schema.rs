@@ -10,6 +10,8 @@ const DEPTH_FULL: usize = 8;
 const DEPTH_MAX: usize = 64;
 /// How many values an instance holds: a schema that contains itself twice doubles with each level.
 const VALUES_MAX: u32 = 20_000;
+/// A float holds whole numbers up to 2⁵³; larger ones of a prompt are cut there.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 /// Longest array, and longest string, that a minimum can ask for.
 const LENGTH_MAX: u64 = 4096;
 
@@ -191,8 +193,7 @@ impl<'a> Maker<'a> {
         let number = self.words.next_number().unwrap_or(1.0).trunc();
         let step = schema.get("multipleOf").and_then(Value::as_f64).unwrap_or(1.0).max(1.0);
         let number = within(schema, number, step);
-        // A float holds whole numbers up to 2⁵³; larger ones of a prompt are cut there.
-        let number = number.clamp(-9_007_199_254_740_992.0, 9_007_199_254_740_992.0);
+        let number = number.clamp(-WHOLE_MAX, WHOLE_MAX);
         Value::from(number as i64)
     }
 
@@ -200,6 +201,10 @@ impl<'a> Maker<'a> {
         let step = schema.get("multipleOf").and_then(Value::as_f64).unwrap_or(0.0);
         let number = self.words.next_number().unwrap_or(1.0);
         let number = within(schema, number, step);
+        // As models write it: who reads a count of milliseconds takes no `1.0`.
+        if number.fract() == 0.0 && number.abs() <= WHOLE_MAX {
+            return Value::from(number as i64);
+        }
         Number::from_f64(number).map_or(Value::Null, Value::Number)
     }
 

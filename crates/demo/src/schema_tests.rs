@@ -14,6 +14,13 @@ fn strings_take_the_telling_words_and_numbers_the_numbers() {
 }
 
 #[test]
+fn a_whole_number_has_no_fraction() {
+    let schema = json!({"type": "object", "properties": {
+        "wait_ms": {"type": "number"}, "factor": {"type": "number"}}});
+    assert_eq!(made(&schema, "2.5 times 10").to_string(), r#"{"factor":2.5,"wait_ms":10}"#);
+}
+
+#[test]
 fn a_quoted_text_comes_first() {
     let schema = json!({"type": "string"});
     assert_eq!(made(&schema, "Search for \"rate limits\" in London"), json!("rate limits"));

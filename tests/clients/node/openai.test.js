@@ -3,22 +3,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import OpenAI from "openai";
+import { askWeather, city, gateways, messages } from "./gateways.js";
 
-const baseURL = `${process.env.FLUXGATE_BASE_URL}/v1`;
-const client = new OpenAI({ baseURL, apiKey: process.env.FLUXGATE_KEY, maxRetries: 0, timeout: 20_000 });
-const messages = [{ role: "user", content: "Say hello." }];
-const weather = {
-  type: "function",
-  function: {
-    name: "get_weather",
-    parameters: { type: "object", properties: { city: { type: "string" } }, required: ["city"] },
-  },
-};
+const baseURL = `${gateways.openai.url}/v1`;
+const client = new OpenAI({ baseURL, apiKey: gateways.openai.key, maxRetries: 0, timeout: 20_000 });
+const weather = { type: "function", function: { name: "get_weather", parameters: city } };
 
 test("models are listed", async () => {
   const names = [];
   for await (const model of client.models.list()) names.push(model.id);
-  assert.ok(names.includes("demo:latest"));
+  assert.ok(names.includes("demo"));
 });
 
 test("a stream says what a chat says", async () => {
@@ -75,5 +69,24 @@ test("a stream that dies raises", async () => {
   const stream = await client.chat.completions.create({ model: "demo!die-after=3", messages, stream: true });
   await assert.rejects(async () => {
     for await (const chunk of stream) void chunk;
+  }, OpenAI.APIError);
+});
+
+test("a response is streamed, and calls a tool", async () => {
+  const whole = await client.responses.create({ model: "demo", input: messages });
+  let text = "";
+  for await (const event of await client.responses.create({ model: "demo", input: messages, stream: true })) {
+    if (event.type === "response.output_text.delta") text += event.delta;
+  }
+  assert.equal(text, whole.output_text);
+  const tool = { type: "function", name: "get_weather", parameters: city, strict: true };
+  const called = await client.responses.create({ model: "demo", input: askWeather, tools: [tool] });
+  assert.equal(called.output.find((item) => item.type === "function_call").name, "get_weather");
+});
+
+test("a response that dies raises", async () => {
+  const stream = await client.responses.create({ model: "demo!die-after=3", input: messages, stream: true });
+  await assert.rejects(async () => {
+    for await (const event of stream) void event;
   }, OpenAI.APIError);
 });
