@@ -16,6 +16,7 @@ use super::http;
 use super::process::Process;
 use super::stage::Stage;
 use crate::bare::Design;
+use crate::dialect::Dialect;
 use crate::model;
 use crate::prompt::Prompt;
 pub use fluxgate::Ports;
@@ -87,8 +88,9 @@ impl Contender {
 
 impl Running {
     fn wait_until_it_serves(&mut self) -> Result<()> {
-        let request = Prompt::OneKb.request(self.clear, model::JSON, false, self.bearer.as_deref());
         let (clear, mut last) = (self.clear, None);
+        let bearer = self.bearer.as_deref();
+        let request = Prompt::OneKb.request(clear, Dialect::Chat, model::JSON, false, bearer);
         let served = self.process.wait_for("served request", || {
             let answer = http::ask(clear, &request);
             let served = matches!(answer, Ok((200, _)));
