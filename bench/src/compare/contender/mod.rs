@@ -58,6 +58,15 @@ impl Contender {
         matches!(self, Self::Nginx | Self::Fluxgate)
     }
 
+    /// Whether it passes this dialect on, or translates it. The experiment has one route alone.
+    pub fn speaks(self, dialect: Dialect) -> bool {
+        match self {
+            Self::Nginx => dialect != Dialect::Ollama,
+            Self::Fluxgate => true,
+            Self::BareLocal | Self::BareShared => dialect == Dialect::Chat,
+        }
+    }
+
     /// Whether its program is there.
     ///
     /// # Errors
