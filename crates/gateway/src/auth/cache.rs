@@ -164,21 +164,28 @@ fn make_room(entries: &mut HashMap<KeyId, Entry>) {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use fluxgate_core::UserId;
-    use uuid::Uuid;
+    use chrono::DateTime;
+    use fluxgate_core::admin_api::{KeySettings, UserState};
+    use fluxgate_core::ids::OPERATOR;
 
-    use super::super::api_key::SecretHash;
     use super::*;
+    use crate::store::KeyRecord;
 
     fn known(read_at: Instant) -> Entry {
-        let principal = Principal {
-            key: "0123456789Ab".parse().unwrap(),
-            owner: UserId(Uuid::nil()),
-            secret_sha256: SecretHash([0; 32]),
+        let record = KeyRecord {
+            id: "0123456789Ab".parse().unwrap(),
+            owner: OPERATOR,
+            name: String::new(),
+            secret_sha256: [0; 32],
+            created_at: DateTime::UNIX_EPOCH,
             expires_at: None,
-            revoked: false,
+            revoked_at: None,
+            last_used_at: None,
+            previous: None,
+            settings: KeySettings::default(),
+            owner_state: UserState::Active,
         };
-        Entry::new(Some(Arc::new(principal)), read_at)
+        Entry::new(Some(Arc::new(record.into())), read_at)
     }
 
     #[test]
