@@ -7,6 +7,8 @@ use http::{HeaderValue, Method};
 
 use super::*;
 
+mod hostile;
+
 /// Nothing here takes that long unless it hangs.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
