@@ -112,6 +112,12 @@ impl Stream {
         }
     }
 
+    /// Whether the kernel knows that the other end's has thrown away what we sent it.
+    #[must_use]
+    pub fn was_reset(&self) -> bool {
+        matches!(self.socket().take_error(), Ok(Some(_)))
+    }
+
     /// TLS may have decrypted more than was read, which the socket doesn't show. What is its own,
     /// such as a session ticket, is read here.
     fn holds_no_data(&mut self) -> bool {

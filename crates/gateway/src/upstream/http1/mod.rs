@@ -13,10 +13,12 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, sleep};
 
 pub use body::Body;
 pub use head::{AnswerHead, BadHead, RequestHead};
@@ -28,6 +30,11 @@ use super::dial::{DialError, Stream};
 pub const READ_BYTES_MAX: usize = 16 * 1024;
 /// A head with more than this is refused; model servers need one or two kilobytes.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// How long a request that the upstream closed on waits to be known as thrown away: more than a
+/// round trip to any place.
+const SETTLED_WITHIN: Duration = Duration::from_secs(1);
+/// How often it is looked at; within one machine it is known at once.
+const SETTLED_LOOK: Duration = Duration::from_millis(2);
 /// Pieces that one write takes: the head and a body with three edits.
 const SLICES_MAX: usize = 8;
 
@@ -120,24 +127,38 @@ impl Connection {
                 head.reusable &= progress.flushed;
                 Ok(head)
             }
-            Err(error) => Err(self.judge(error, progress)),
+            Err(error) => Err(self.judge(error, progress).await),
         };
         self.used = true;
         outcome
     }
 
     /// Tells a request that nobody has seen from one that may have been read.
-    ///
-    /// A kept connection may be closed by the upstream at the very moment we write. Its FIN then
-    /// tells how much of ours had reached its kernel: where that was nothing, nobody has read the
-    /// request, and sending it again can't serve it twice.
-    fn judge(&self, error: SendError, progress: Progress<'_>) -> SendError {
-        let closed = matches!(error, SendError::Ended);
-        let unseen = self.used && closed && self.stream.unacknowledged() >= Some(progress.sent);
-        if progress.sent == 0 || unseen {
+    async fn judge(&self, error: SendError, progress: Progress<'_>) -> SendError {
+        let closed = self.used && matches!(error, SendError::Ended);
+        if progress.sent == 0 || closed && self.was_thrown_away(&progress).await {
             return SendError::Unsent;
         }
         progress.failed.map_or(error, SendError::Io)
+    }
+
+    /// A kept connection may be closed by the upstream at the very moment we write. Its FIN then
+    /// tells how much of ours had reached its kernel. Where that was nothing, it may still take
+    /// our bytes if it closed its own direction alone; if it closed both, it answers them with a
+    /// reset. After that nobody can have read the request, and sending it again can't serve it
+    /// twice.
+    async fn was_thrown_away(&self, progress: &Progress<'_>) -> bool {
+        let until = Instant::now() + SETTLED_WITHIN;
+        let mut reset = progress.failed.is_some();
+        loop {
+            // Before the count, so that nothing is acknowledged between the two.
+            reset |= self.stream.was_reset();
+            let unseen = self.stream.unacknowledged() >= Some(progress.sent);
+            if reset || !unseen || Instant::now() >= until {
+                return reset && unseen;
+            }
+            sleep(SETTLED_LOOK).await;
+        }
     }
 
     fn poll_request(&mut self, cx: &mut Context<'_>, progress: &mut Progress<'_>) {

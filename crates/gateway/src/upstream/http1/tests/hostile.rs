@@ -94,6 +94,27 @@ async fn what_came_is_seen_before_the_reactor_hears_of_it() {
 }
 
 #[tokio::test]
+async fn a_request_that_a_half_closed_server_reads_is_not_unsent() {
+    let (mut connection, mut far) = seasoned().await;
+    far.shutdown(Shutdown::Write).unwrap();
+    let length = head(0).len();
+    let served = std::thread::spawn(move || read_request(&mut far, length));
+    let error = ask(&mut connection).await.unwrap_err();
+    assert!(matches!(error, SendError::Ended), "{error:?}");
+    served.join().unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_only_half_closes_is_not_waited_for_long() {
+    let (mut connection, far) = seasoned().await;
+    far.shutdown(Shutdown::Write).unwrap();
+    // It reads nothing: its kernel has the request all the same.
+    let error = ask(&mut connection).await.unwrap_err();
+    assert!(matches!(error, SendError::Ended), "{error:?}");
+    drop(far);
+}
+
+#[tokio::test]
 async fn an_answer_until_the_close_is_cut_where_tls_wasnt_ended() {
     for ended in [true, false] {
         let (mut connection, mut far) = tls_pair().await;
