@@ -97,6 +97,8 @@ pub enum BadHead {
     TooLarge,
     #[error("it changes the protocol")]
     Upgrade,
+    #[error("its body is coded in another way than in chunks, once")]
+    Coding,
 }
 
 /// Reads the head of a final answer and how many bytes were used; interim ones are passed over.
@@ -151,8 +153,7 @@ fn read_one(bytes: &[u8], keep: fn(&str) -> bool) -> Result<Option<(AnswerHead, 
 #[derive(Default)]
 struct Framing {
     length: Option<u64>,
-    coded: bool,
-    chunked_last: bool,
+    chunked: bool,
     close: bool,
     keep_alive: bool,
 }
@@ -168,9 +169,14 @@ impl Framing {
                 }
             }
         } else if *name == TRANSFER_ENCODING {
-            self.coded = true;
-            let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default();
-            self.chunked_last = last.trim_ascii().eq_ignore_ascii_case(b"chunked");
+            // No other was asked for (RFC 9110 §10.1.4), and whoever passed the answer on may have
+            // read several in another way than we would.
+            for coding in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                if !coding.eq_ignore_ascii_case(b"chunked") || self.chunked {
+                    return Err(BadHead::Coding);
+                }
+                self.chunked = true;
+            }
         } else if *name == CONNECTION {
             for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
                 self.close |= option.eq_ignore_ascii_case(b"close");
@@ -183,14 +189,18 @@ impl Framing {
     fn judge(&self, status: StatusCode, is_http11: bool) -> (BodyLength, bool) {
         let persistent = !self.close && (is_http11 || self.keep_alive);
         match (status.as_u16(), self.length) {
-            (204 | 304, _) => (BodyLength::Exact(0), persistent),
+            // These have no body; a server that tells of one may send it.
+            (204 | 304, length) => {
+                let bare = !self.chunked && length.unwrap_or(0) == 0;
+                (BodyLength::Exact(0), persistent && bare)
+            }
             // Both at once, or a coding from a server that can't know it: the body is read one
             // way, and the connection isn't trusted with another answer.
-            (_, length) if self.chunked_last => {
+            (_, length) if self.chunked => {
                 (BodyLength::Chunked, persistent && is_http11 && length.is_none())
             }
-            (_, Some(bytes)) if !self.coded => (BodyLength::Exact(bytes), persistent),
-            _ => (BodyLength::UntilClose, false),
+            (_, Some(bytes)) => (BodyLength::Exact(bytes), persistent),
+            (_, None) => (BodyLength::UntilClose, false),
         }
     }
 }
@@ -237,12 +247,14 @@ mod tests {
                 Err(BadHead::Length),
             ),
             ("HTTP/1.1 200 OK\r\ncontent-length:\r\n\r\n", Err(BadHead::Length)),
+            ("HTTP/1.1 200 OK\r\ncontent-length: -5\r\n\r\n", Err(BadHead::Length)),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 0x5\r\n\r\n", Err(BadHead::Length)),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 5 5\r\n\r\n", Err(BadHead::Length)),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 5,\r\n\r\n", Err(BadHead::Length)),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 5, 6\r\n\r\n", Err(BadHead::Length)),
+            // A line may end in a bare LF (RFC 9112 §2.2).
+            ("HTTP/1.1 200 OK\ncontent-length: 5\n\n", Ok((Exact(5), true))),
             ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", Ok((Chunked, true))),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, Chunked\r\n\r\n", Ok((Chunked, true))),
-            (
-                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\n",
-                Ok((UntilClose, false)),
-            ),
             (
                 "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",
                 Ok((Chunked, false)),
@@ -250,6 +262,12 @@ mod tests {
             ("HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", Ok((Chunked, false))),
             ("HTTP/1.1 200 OK\r\n\r\n", Ok((UntilClose, false))),
             ("HTTP/1.1 204 No Content\r\n\r\n", Ok((Exact(0), true))),
+            ("HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n", Ok((Exact(0), true))),
+            ("HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\n", Ok((Exact(0), false))),
+            (
+                "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nConnection: close\r\ncontent-length: 5\r\n\r\n",
+                Ok((Exact(5), false)),
+            ),
             ("HTTP/1.0 200 OK\r\ncontent-length: 5\r\n\r\n", Ok((Exact(5), false))),
             (
                 "HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\ncontent-length: 5\r\n\r\n",
@@ -285,6 +303,26 @@ mod tests {
     }
 
     #[test]
+    fn a_transfer_coding_is_chunked_once_or_refused() {
+        let of = |lines: &str| of(&format!("HTTP/1.1 200 OK\r\n{lines}\r\n"));
+        assert_eq!(of("Transfer-Encoding: Chunked\r\n"), Ok((BodyLength::Chunked, true)));
+        for lines in [
+            "Transfer-Encoding: chunked, chunked\r\n",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+            "Transfer-Encoding: gzip, chunked\r\n",
+            "Transfer-Encoding: chunked, gzip\r\n",
+            "Transfer-Encoding: xchunked\r\n",
+            "Transfer-Encoding: chunked;q=1\r\n",
+            "Transfer-Encoding: \"chunked\"\r\n",
+            "Transfer-Encoding:\r\n",
+            "content-length: 3\r\nTransfer-Encoding: identity\r\n",
+        ] {
+            assert_eq!(of(lines), Err(BadHead::Coding), "{lines}");
+        }
+    }
+
+    #[test]
     fn what_is_not_http_is_refused() {
         for head in [
             "SSH-2.0-x\r\n\r\n",
@@ -292,6 +330,19 @@ mod tests {
             "HTTP/1.1 2x0 OK\r\n\r\n",
             "HTTP/1.1 200 OK\r\nbad name: x\r\n\r\n",
             "HTTP/1.1 200 OK\r\na: b\r\n c\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length : 5\r\n\r\n",
+            "HTTP/1.1 200 OK\r\n content-length: 5\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length\x0b: 5\r\n\r\n",
+            "HTTP/1.1 200 OK\r\n: 5\r\n\r\n",
+            "HTTP/1.1 200 OK\r\na: b\rc: d\r\n\r\n",
+            "HTTP/1.1 200 OK\r\na: b\0c\r\n\r\n",
+            "HTTP/1.1 2000 OK\r\n\r\n",
+            "HTTP/1.1 +20 OK\r\n\r\n",
+            "HTTP/1.2 200 OK\r\n\r\n",
+            "http/1.1 200 OK\r\n\r\n",
+            // An interim answer has no body, whatever it says.
+            "HTTP/1.1 100 Continue\r\ncontent-length: 2\r\n\r\nhiHTTP/1.1 200 OK\r\n\r\n",
         ] {
             assert!(matches!(of(head), Err(BadHead::Malformed(_))), "{head}");
         }

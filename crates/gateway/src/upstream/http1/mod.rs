@@ -28,7 +28,8 @@ use super::dial::{DialError, Stream};
 /// The most that one read takes: it bounds what a stream holds for a client that reads slowly, and
 /// for how long a busy one keeps its thread.
 pub const READ_BYTES_MAX: usize = 16 * 1024;
-/// A head with more than this is refused; model servers need one or two kilobytes.
+/// A head with more than this, interim answers before it included, is refused; model servers need
+/// one or two kilobytes.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// How long a request that the upstream closed on waits to be known as thrown away: more than a
 /// round trip to any place.
@@ -81,6 +82,8 @@ struct Progress<'a> {
     sent: usize,
     length: usize,
     flushed: bool,
+    /// Read until the head was complete.
+    head_bytes: usize,
     /// Why no more can be sent. The upstream may have answered before it closed.
     failed: Option<io::Error>,
 }
@@ -115,11 +118,12 @@ impl Connection {
         keep: fn(&str) -> bool,
     ) -> Result<AnswerHead, SendError> {
         let length = request.head.len() + request.body.iter().map(Bytes::len).sum::<usize>();
-        let mut progress = Progress { request, sent: 0, length, flushed: false, failed: None };
+        let mut progress =
+            Progress { request, sent: 0, length, flushed: false, head_bytes: 0, failed: None };
         let head = poll_fn(|cx| {
             // A server may answer before it has read the whole request, and stop reading.
             self.poll_request(cx, &mut progress);
-            self.poll_head(cx, keep)
+            self.poll_head(cx, &mut progress, keep)
         });
         let outcome = head.await;
         let outcome = match outcome {
@@ -185,6 +189,7 @@ impl Connection {
     fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
+        progress: &mut Progress<'_>,
         keep: fn(&str) -> bool,
     ) -> Poll<Result<AnswerHead, SendError>> {
         loop {
@@ -192,16 +197,19 @@ impl Connection {
                 if bytes.is_empty() {
                     return Err(SendError::Ended);
                 }
-                if self.ahead.is_empty() {
+                progress.head_bytes += bytes.len();
+                let head = if self.ahead.is_empty() {
                     // Nearly always the whole head, with the beginning of its body, comes at once.
                     let (head, used) = head::read(bytes, keep)?;
                     self.ahead.extend_from_slice(bytes.get(used..).unwrap_or_default());
-                    return Ok(head);
-                }
-                self.ahead.extend_from_slice(bytes);
-                let (head, used) = head::read(&self.ahead, keep)?;
-                self.ahead.advance(used);
-                if head.is_none() && self.ahead.len() > HEAD_BYTES_MAX {
+                    head
+                } else {
+                    self.ahead.extend_from_slice(bytes);
+                    let (head, used) = head::read(&self.ahead, keep)?;
+                    self.ahead.advance(used);
+                    head
+                };
+                if head.is_none() && progress.head_bytes > HEAD_BYTES_MAX {
                     return Err(BadHead::TooLarge.into());
                 }
                 Ok(head)

@@ -10,6 +10,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::io::AsyncWriteExt;
 use tokio_rustls::{TlsAcceptor, TlsConnector, server};
 
+use super::super::head::BadHead;
 use super::super::*;
 use super::{ANSWER, PATIENCE, head, pair, read_request};
 
@@ -112,6 +113,56 @@ async fn a_server_that_only_half_closes_is_not_waited_for_long() {
     let error = ask(&mut connection).await.unwrap_err();
     assert!(matches!(error, SendError::Ended), "{error:?}");
     drop(far);
+}
+
+#[tokio::test]
+async fn interim_answers_come_to_an_end() {
+    let (mut connection, mut far) = pair().await;
+    let flood = std::thread::spawn(move || {
+        let mut sent = 0;
+        // The other side closes at some time.
+        while far.write_all(&b"HTTP/1.1 103 Early Hints\r\na: b\r\n\r\n".repeat(100)).is_ok() {
+            sent += 1;
+        }
+        sent
+    });
+    let error = ask(&mut connection).await.unwrap_err();
+    assert!(matches!(error, SendError::BadHead(BadHead::TooLarge)), "{error:?}");
+    drop(connection);
+    assert!(flood.join().unwrap() < 100_000);
+}
+
+#[tokio::test]
+async fn a_head_without_end_is_refused_however_it_comes() {
+    for line in ["a: b\r\n", "\r\n", "a", "a: "] {
+        let (mut connection, mut far) = pair().await;
+        let flood = std::thread::spawn(move || {
+            let begin = if line == "\r\n" { "" } else { "HTTP/1.1 200 OK\r\n" };
+            let _ = far.write_all(begin.as_bytes());
+            while far.write_all(line.repeat(300).as_bytes()).is_ok() {}
+        });
+        let error = ask(&mut connection).await.unwrap_err();
+        assert!(matches!(error, SendError::BadHead(_)), "{error:?}");
+        assert!(connection.ahead.len() <= HEAD_BYTES_MAX + READ_BYTES_MAX);
+        drop(connection);
+        flood.join().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_body_behind_an_answer_that_has_none_is_not_the_next_answer() {
+    for head in [
+        "204 No Content\r\ncontent-length: 42",
+        "204 No Content\r\ntransfer-encoding: chunked",
+        "304 Not Modified\r\ncontent-length: 42",
+    ] {
+        let (mut connection, mut far) = pair().await;
+        far.write_all(format!("HTTP/1.1 {head}\r\n\r\n").as_bytes()).unwrap();
+        let answer = ask(&mut connection).await.unwrap();
+        let body = Body::new(connection, &answer);
+        assert!(body.is_over());
+        assert!(body.into_connection().is_none(), "{head}: its body may still be on the way");
+    }
 }
 
 #[tokio::test]
