@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep};
 
 pub use body::Body;
+use body::Remainder;
 pub use head::{AnswerHead, BadHead, RequestHead};
 
 use super::dial::{DialError, Stream};
@@ -121,14 +122,19 @@ impl Connection {
         let mut progress =
             Progress { request, sent: 0, length, flushed: false, head_bytes: 0, failed: None };
         let head = poll_fn(|cx| {
-            // A server may answer before it has read the whole request, and stop reading.
+            // A server may answer before it has read the whole request.
             self.poll_request(cx, &mut progress);
             self.poll_head(cx, &mut progress, keep)
         });
         let outcome = head.await;
         let outcome = match outcome {
             Ok(mut head) => {
-                head.reusable &= progress.flushed;
+                // One that refuses the request may stop reading; one that serves it needs the rest.
+                if head.status.is_success() && !progress.is_over() {
+                    head.remainder = Some(Box::new(progress.remainder()));
+                } else {
+                    head.reusable &= progress.flushed;
+                }
                 Ok(head)
             }
             Err(error) => Err(self.judge(error, progress).await),
@@ -222,6 +228,25 @@ impl Connection {
 }
 
 impl<'a> Progress<'a> {
+    /// All is sent, or no more can be.
+    fn is_over(&self) -> bool {
+        self.flushed || self.failed.is_some()
+    }
+
+    /// What is still to be sent, for whoever reads the answer.
+    fn remainder(&self) -> Remainder {
+        let mut skip = self.sent;
+        let head = Bytes::copy_from_slice(self.request.head);
+        let pieces = std::iter::once(head).chain(self.request.body.iter().cloned());
+        let rest = pieces.filter_map(|mut piece| {
+            let sent = skip.min(piece.len());
+            skip -= sent;
+            piece.advance(sent);
+            (!piece.is_empty()).then_some(piece)
+        });
+        Remainder(rest.collect())
+    }
+
     /// What is still to be sent, as slices; how many.
     fn rest(&self, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {
         let mut skip = self.sent;

@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::net::Shutdown;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -48,8 +49,8 @@ async fn seasoned() -> (Connection, std::net::TcpStream) {
         far
     });
     for _ in 0..30 {
-        let answer = ask(&mut connection).await.unwrap();
-        let mut body = Body::new(connection, &answer);
+        let mut answer = ask(&mut connection).await.unwrap();
+        let mut body = Body::new(connection, &mut answer);
         assert_eq!(body.collect(10).await.unwrap(), "ok");
         connection = body.into_connection().unwrap();
     }
@@ -76,8 +77,8 @@ async fn what_tls_holds_behind_an_answer_ends_the_use_of_its_connection() {
     far.write_all(FORGED).await.unwrap();
     far.flush().await.unwrap();
 
-    let answer = ask(&mut connection).await.unwrap();
-    let mut body = Body::new(connection, &answer);
+    let mut answer = ask(&mut connection).await.unwrap();
+    let mut body = Body::new(connection, &mut answer);
     body.collect(READ_BYTES_MAX).await.unwrap();
     let live = body.into_connection().is_some_and(|mut connection| connection.is_live());
     assert!(!live, "the next request would get an answer that isn't its own");
@@ -158,11 +159,33 @@ async fn a_body_behind_an_answer_that_has_none_is_not_the_next_answer() {
     ] {
         let (mut connection, mut far) = pair().await;
         far.write_all(format!("HTTP/1.1 {head}\r\n\r\n").as_bytes()).unwrap();
-        let answer = ask(&mut connection).await.unwrap();
-        let body = Body::new(connection, &answer);
+        let mut answer = ask(&mut connection).await.unwrap();
+        let body = Body::new(connection, &mut answer);
         assert!(body.is_over());
         assert!(body.into_connection().is_none(), "{head}: its body may still be on the way");
     }
+}
+
+#[tokio::test]
+async fn a_server_that_answers_before_it_has_read_the_request_gets_all_of_it() {
+    let (mut connection, mut far) = pair().await;
+    let body = [Bytes::from(vec![b'x'; 16 << 20])];
+    let head = head(body[0].len());
+    let length = head.len() + body[0].len();
+    let server = std::thread::spawn(move || {
+        far.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        far.set_read_timeout(Some(PATIENCE)).unwrap();
+        read_request(&mut far, length);
+        far.write_all(b"2\r\nok\r\n0\r\n\r\n").unwrap();
+        far
+    });
+    let mut answer =
+        connection.send(Outgoing { head: &head, body: &body }, |_| true).await.unwrap();
+    let mut body = Body::new(connection, &mut answer);
+    assert_eq!(body.collect(10).await.unwrap(), "ok");
+    assert!(body.into_connection().is_some(), "nothing of the request is left to send");
+    server.join().unwrap();
 }
 
 #[tokio::test]
@@ -176,8 +199,8 @@ async fn an_answer_until_the_close_is_cut_where_tls_wasnt_ended() {
         } else {
             far.get_mut().0.shutdown().await.unwrap();
         }
-        let answer = ask(&mut connection).await.unwrap();
-        let body = Body::new(connection, &answer).collect(100).await;
+        let mut answer = ask(&mut connection).await.unwrap();
+        let body = Body::new(connection, &mut answer).collect(100).await;
         assert_eq!(body.ok().as_deref(), ended.then_some(b"half of it".as_slice()));
     }
 }
@@ -186,8 +209,8 @@ async fn an_answer_until_the_close_is_cut_where_tls_wasnt_ended() {
 async fn an_answer_until_the_close_is_cut_by_a_reset() {
     let (mut connection, mut far) = pair().await;
     far.write_all(b"HTTP/1.1 200 OK\r\n\r\nhalf of it").unwrap();
-    let answer = ask(&mut connection).await.unwrap();
-    let mut body = Body::new(connection, &answer);
+    let mut answer = ask(&mut connection).await.unwrap();
+    let mut body = Body::new(connection, &mut answer);
     let half = poll_fn(|cx| body.poll_data(cx)).await;
     assert_eq!(half.unwrap().unwrap(), "half of it");
     // Closed with the request unread: the kernel resets the connection.
@@ -202,8 +225,8 @@ async fn a_body_that_has_failed_never_gives_its_connection_back() {
     let (mut connection, mut far) = pair().await;
     far.write_all(fault.as_bytes()).unwrap();
     far.write_all(ANSWER).unwrap();
-    let answer = ask(&mut connection).await.unwrap();
-    let mut body = Body::new(connection, &answer);
+    let mut answer = ask(&mut connection).await.unwrap();
+    let mut body = Body::new(connection, &mut answer);
     assert!(body.collect(100).await.is_err());
     assert!(!body.is_over());
     assert!(body.into_connection().is_none());
