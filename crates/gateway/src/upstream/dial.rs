@@ -126,21 +126,16 @@ static CLIENT_CONFIG: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
 });
 
 impl Stream {
-    /// Whether nothing has come on it, neither bytes nor its end.
+    /// Whether nothing has come on it, neither bytes nor its end. It asks the kernel: the reactor
+    /// has heard only of what came before its present turn, and what it hasn't heard of would be
+    /// taken for the answer to the next request.
     pub fn is_quiet(&mut self) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
-        // The reactor heard of whatever came before its present turn, without a system call here.
-        if let Self::Clear(socket) = self
-            && socket.poll_read_ready(&mut cx).is_pending()
-        {
-            return true;
+        if !self.holds_no_data() {
+            return false;
         }
         let mut byte = [std::mem::MaybeUninit::uninit()];
-        match SockRef::from(self.socket()).peek(&mut byte) {
-            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-            Ok(0) => false,
-            Ok(_) => self.holds_no_data(&mut cx),
-        }
+        let peeked = SockRef::from(self.socket()).peek(&mut byte);
+        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Bytes written that the other end's kernel hasn't acknowledged; `None` where it isn't known,
@@ -153,11 +148,19 @@ impl Stream {
         }
     }
 
-    /// What came may be TLS's own, such as a session ticket, which this reads.
-    fn holds_no_data(&mut self, cx: &mut Context<'_>) -> bool {
-        let Self::Tls(stream) = self else { return false };
+    /// Whether the kernel knows that the other end's has thrown away what we sent it.
+    #[must_use]
+    pub fn was_reset(&self) -> bool {
+        matches!(self.socket().take_error(), Ok(Some(_)))
+    }
+
+    /// TLS may have decrypted more than was read, which the socket doesn't show. What is its own,
+    /// such as a session ticket, is read here.
+    fn holds_no_data(&mut self) -> bool {
+        let Self::Tls(stream) = self else { return true };
+        let mut cx = Context::from_waker(Waker::noop());
         let mut byte = [0];
-        Pin::new(stream).poll_read(cx, &mut ReadBuf::new(&mut byte)).is_pending()
+        Pin::new(stream).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
     }
 
     fn socket(&self) -> &TcpStream {

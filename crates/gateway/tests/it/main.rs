@@ -9,6 +9,7 @@ mod dialects;
 mod fidelity;
 mod forged_key;
 mod framing;
+mod hostile_upstream;
 mod key_life;
 mod keys;
 mod keys_api;
