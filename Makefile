@@ -6,6 +6,8 @@ SHELL := /bin/bash
 
 CACHE := .cache
 CARGO ?= cargo
+# Each in an environment of its own.
+TOOLS := frameworks pydantic-ai aider open-webui
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,9 +31,10 @@ bench: ## release build, then the table of bench/README.md; ARGS="--quick" for a
 	$(CARGO) build --release --workspace
 	target/release/fluxgate-bench compare $(ARGS)
 
-e2e: prerequisites $(CACHE)/clients/.ready $(CACHE)/venv/.ready ## a real model server behind the gateway
+e2e: prerequisites $(CACHE)/clients/.ready $(CACHE)/venv/.ready $(TOOLS:%=$(CACHE)/%/.ready) $(CACHE)/e2e-node/.ready ## a real model server, and other people's tools; 10 GB in .cache
 	$(CARGO) build --workspace --bins
 	timeout 900 $(CACHE)/clients/bin/python tests/e2e/run.py --llama $(CACHE)/venv
+	timeout 1800 python3 tests/e2e/tools.py --cache $(CACHE)
 
 clean: ## what was built; downloaded tools stay in .cache
 	$(CARGO) clean
@@ -51,3 +54,12 @@ $(CACHE)/venv/.ready: tests/e2e/requirements.txt
 	python3 -m venv $(CACHE)/venv
 	timeout 2400 $(CACHE)/venv/bin/pip install --quiet --disable-pip-version-check -r tests/e2e/requirements.txt
 	touch $@
+
+# Other people's tools. One that can't be installed here is named by the run, with the installer's words.
+$(TOOLS:%=$(CACHE)/%/.ready): $(CACHE)/%/.ready: tests/e2e/venvs/%.txt
+	python3 -m venv --clear $(@D)
+	timeout 1800 $(@D)/bin/pip install --quiet --disable-pip-version-check -r $< >$(@D)/install.log 2>&1 && touch $@ || echo "$*: not installed"
+
+$(CACHE)/e2e-node/.ready: tests/e2e/node/package-lock.json
+	rm -f $@; mkdir -p $(@D)
+	timeout 900 npm ci --prefix tests/e2e/node --no-audit --no-fund --ignore-scripts >$(@D)/install.log 2>&1 && touch $@ || echo "node's tools: not installed"

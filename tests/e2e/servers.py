@@ -8,48 +8,17 @@ import json
 import os
 import pwd
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+
+from programs import BINARIES, answers, free_port, listens, running, unset  # noqa: E402
+
 ADMIN_TOKEN = "e2e-admin-token-0123456789abcdef01234567"
 MODEL = "smollm2-135m"
-START_WITHIN_S = 60
-STOP_WITHIN_S = 15
-LOG_TAIL_LINES = 30
-
-
-@contextlib.contextmanager
-def running(name: str, command: list, folder: Path, ready: Callable[[], bool], **options) -> Iterator[None]:
-    """A program from its readiness to its end; what it said is shown where either goes wrong."""
-    log = folder / f"{name}.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output, **options)
-    try:
-        until = time.monotonic() + START_WITHIN_S
-        while not ready():
-            if process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(f"{name} didn't start (exit code {process.poll()})")
-            time.sleep(0.05)
-        yield
-    except BaseException:
-        tail = log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
-        print(f"{name}'s log ends so:", *tail, sep="\n", file=sys.stderr)
-        raise
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(STOP_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            print(f"{name} had to be killed", file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -106,8 +75,7 @@ def gateway(folder: Path, settings: dict[str, str]) -> Iterator[dict]:
     """The addresses of a `gateway` that is ready."""
     data, free = folder / "data", "127.0.0.1:0"
     listeners = ("GATEWAY_HTTP_ADDR", "GATEWAY_HTTPS_ADDR", "GATEWAY_ADMIN_ADDR", "GATEWAY_METRICS_ADDR")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("FLUXGATE", "GATEWAY"))}
-    environment = kept | dict.fromkeys(listeners, free) | settings
+    environment = unset("FLUXGATE", "GATEWAY") | dict.fromkeys(listeners, free) | settings
     environment |= {
         "ADMIN_TOKEN": ADMIN_TOKEN,
         "GUARD_TOKEN": "e2e-guard-token-0123456789abcdef01234567",
@@ -115,31 +83,12 @@ def gateway(folder: Path, settings: dict[str, str]) -> Iterator[dict]:
         "FLUXGATE_DATA_DIR": str(data),
     }
     ports = data / "gateway.ports.json"
-    binary = ROOT / "target" / os.environ.get("FLUXGATE_PROFILE", "debug") / "gateway"
 
     def ready() -> bool:
         return ports.exists() and answers(f"http://{json.loads(ports.read_text())['metrics']}/readyz")
 
-    with running("gateway", [binary], folder, ready, env=environment):
+    with running("gateway", [BINARIES / "gateway"], folder, ready, env=environment):
         yield json.loads(ports.read_text())
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def answers(url: str) -> bool:
-    try:
-        return urllib.request.urlopen(url, timeout=5).status == 200
-    except OSError:
-        return False
 
 
 def newest_initdb() -> str:
