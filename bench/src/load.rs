@@ -13,6 +13,7 @@ use mio::{Events, Poll, Token};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::now_ns;
+use crate::dialect::Dialect;
 use crate::exchange::{Exchange, Fault, Pulled};
 use crate::latency::{Latencies, Percentiles};
 use crate::model;
@@ -20,8 +21,8 @@ use crate::prompt::Prompt;
 use crate::usage::{Used, Watch};
 
 const READ_BYTES: usize = 256 * 1024;
-/// What a whole answer holds at least.
-const ANSWER_BYTES_MIN: u64 = 1_000;
+/// What a whole answer holds at least: 1 KB, of which a translation keeps most.
+const ANSWER_BYTES_MIN: u64 = 900;
 /// Then the run is given up.
 const ERRORS_MAX: u64 = 1_000;
 /// An answer that is missing for so long at the end is an error, not merely unfinished.
@@ -42,6 +43,8 @@ pub struct Args {
     /// Requests per second of the open loop; without it the loop is closed.
     #[arg(long)]
     rate: Option<f64>,
+    #[arg(long, value_enum, default_value_t)]
+    dialect: Dialect,
     #[arg(long, value_enum, default_value = "1k")]
     body: Prompt,
     /// Sent as `Authorization: Bearer …`.
@@ -95,13 +98,17 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(args: &'a Args) -> Result<Self> {
+        if !args.body.suits(args.dialect) {
+            bail!("this body isn't written in the dialect {}", args.dialect);
+        }
+        let bearer = args.bearer.as_deref();
         let poll = Poll::new()?;
         let clients = (0..args.connections.clamp(1, 10_000))
             .map(|index| connect(args.target, &poll, index))
             .collect::<Result<_>>()?;
         Ok(Self {
             args,
-            request: args.body.request(args.target, model::JSON, false, args.bearer.as_deref()),
+            request: args.body.request(args.target, args.dialect, model::JSON, false, bearer),
             poll,
             clients,
             idle: Vec::new(),
@@ -262,4 +269,40 @@ fn connect(to: SocketAddr, poll: &Poll, index: usize) -> Result<Client> {
 fn ns(seconds: f64) -> u64 {
     Duration::try_from_secs_f64(seconds)
         .map_or(0, |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::upstream;
+
+    fn args(dialect: Dialect, body: Prompt) -> Args {
+        Args {
+            target: upstream::serve_in_background(),
+            connections: 2,
+            duration: 0.05,
+            warmup: 0.0,
+            rate: None,
+            dialect,
+            body,
+            bearer: None,
+            watch_pid: None,
+        }
+    }
+
+    #[test]
+    fn the_mock_server_answers_in_each_of_its_dialects() {
+        for dialect in [Dialect::Chat, Dialect::Messages, Dialect::Responses] {
+            let args = args(dialect, Prompt::OneKb);
+            let report = Run::new(&args).unwrap().measure().unwrap();
+            assert_eq!((report.errors, &report.first_error), (0, &None), "{dialect}");
+            assert!(report.requests > 0, "{dialect}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_a_dialect_lacks_is_refused() {
+        assert!(Run::new(&args(Dialect::Messages, Prompt::Agent)).is_err());
+    }
 }

@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 mod bare;
 mod clock;
 mod compare;
+mod dialect;
 mod exchange;
 mod latency;
 mod load;

@@ -1,14 +1,19 @@
-//! The requests that are sent: bodies of three sizes and the head around them. Members stand in the
-//! order in which the official Python client writes them, so `model` comes behind the messages.
+//! The requests that are sent: bodies of three sizes and the head around them, in each dialect.
+//! Members stand in the order in which OpenAI's and Anthropic's Python clients write them, so `model`
+//! comes behind the messages.
 
 use std::net::SocketAddr;
 
 use clap::ValueEnum;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+
+use crate::dialect::Dialect;
 
 /// Enough for prose of any length without looking the same everywhere.
 const PROSE: &str = "The quick brown fox jumps over the lazy dog near the river bank, \
     and then it \"rests\" under a tree until the rain has stopped.\n";
+/// Messages must name a limit: more than any answer here has.
+const ANSWER_TOKENS_MAX: u32 = 4_096;
 
 /// What a request carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -33,43 +38,77 @@ impl Prompt {
         }
     }
 
+    /// Whether it can be asked in this dialect: calls of tools are written in chat's alone.
+    pub fn suits(self, dialect: Dialect) -> bool {
+        self != Self::Agent || dialect == Dialect::Chat
+    }
+
     /// The body, of exactly the size that its name says.
-    pub fn body(self, model: &str, stream: bool) -> Vec<u8> {
+    pub fn body(self, dialect: Dialect, model: &str, stream: bool) -> Vec<u8> {
         let filled = |padding: &str| {
-            let messages = match self {
-                Self::OneKb => question(padding),
-                Self::Agent => turns(padding),
-                Self::OneMb => files(padding),
-            };
-            let mut request = json!({"messages": messages, "model": model});
-            if let Some(members) = request.as_object_mut() {
-                if stream {
-                    members.insert("stream".to_owned(), json!(true));
-                }
-                if self == Self::Agent {
-                    members.insert("tools".to_owned(), (0..24).map(tool).collect());
-                }
+            let mut members = self.asked(dialect, padding);
+            members.insert("model".to_owned(), json!(model));
+            // Ollama streams where it isn't told otherwise, the others don't.
+            if stream || dialect == Dialect::Ollama {
+                members.insert("stream".to_owned(), json!(stream));
             }
-            request.to_string().into_bytes()
+            Value::Object(members).to_string().into_bytes()
         };
         let missing = self.bytes().saturating_sub(filled("").len());
         filled(&"x".repeat(missing))
+    }
+
+    /// The conversation, where each dialect has it.
+    fn asked(self, dialect: Dialect, padding: &str) -> Map<String, Value> {
+        let (system, mut messages) = match self {
+            Self::OneKb => (Some("You are a helpful assistant.".to_owned()), question(padding)),
+            Self::Agent => (Some(prose(2_000) + padding), turns()),
+            Self::OneMb => (None, files(padding)),
+        };
+        let mut members = Map::new();
+        let mut put = |name: &str, value: Value| members.insert(name.to_owned(), value);
+        match dialect {
+            Dialect::Chat | Dialect::Ollama => {
+                let system = system.map(|text| json!({"role": "system", "content": text}));
+                messages.splice(0..0, system);
+                put("messages", messages.into());
+            }
+            Dialect::Messages => {
+                system.map(|text| put("system", text.into()));
+                put("max_tokens", ANSWER_TOKENS_MAX.into());
+                put("messages", messages.into());
+            }
+            Dialect::Responses => {
+                system.map(|text| put("instructions", text.into()));
+                put("input", messages.into());
+            }
+        }
+        if self == Self::Agent {
+            put("tools", (0..24).map(tool).collect());
+        }
+        members
     }
 
     /// The whole request, head and body.
     pub fn request(
         self,
         to: SocketAddr,
+        dialect: Dialect,
         model: &str,
         stream: bool,
         bearer: Option<&str>,
     ) -> Vec<u8> {
-        let body = self.body(model, stream);
+        let body = self.body(dialect, model, stream);
         let bearer =
             bearer.map_or_else(String::new, |key| format!("authorization: Bearer {key}\r\n"));
+        let version = match dialect {
+            Dialect::Messages => "anthropic-version: 2023-06-01\r\n",
+            Dialect::Chat | Dialect::Responses | Dialect::Ollama => "",
+        };
         let mut request = format!(
-            "POST /v1/chat/completions HTTP/1.1\r\nhost: {to}\r\n{bearer}accept: application/json\r\n\
+            "POST {} HTTP/1.1\r\nhost: {to}\r\n{bearer}{version}accept: application/json\r\n\
              user-agent: fluxgate-bench\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            dialect.path(),
             body.len()
         )
         .into_bytes();
@@ -82,19 +121,17 @@ fn prose(bytes: usize) -> String {
     PROSE.chars().cycle().take(bytes).collect()
 }
 
-fn question(padding: &str) -> Value {
-    json!([
-        {"role": "system", "content": "You are a helpful assistant."},
-        {"role": "user", "content": format!("{}{padding}", prose(700))},
-    ])
+fn question(padding: &str) -> Vec<Value> {
+    vec![json!({"role": "user", "content": format!("{}{padding}", prose(700))})]
 }
 
-fn files(padding: &str) -> Value {
-    (0..16).map(|part| json!({"role": "user", "content": prose(62_000) + if part == 0 { padding } else { "" }})).collect()
+fn files(padding: &str) -> Vec<Value> {
+    let file = |part| prose(62_000) + if part == 0 { padding } else { "" };
+    (0..16).map(|part| json!({"role": "user", "content": file(part)})).collect()
 }
 
-fn turns(padding: &str) -> Value {
-    let mut messages = vec![json!({"role": "system", "content": prose(2_000) + padding})];
+fn turns() -> Vec<Value> {
+    let mut messages = Vec::new();
     for turn in 0..40 {
         let call = format!("call_{turn:04}");
         messages.push(json!({"role": "user", "content": prose(80)}));
@@ -104,7 +141,7 @@ fn turns(padding: &str) -> Value {
         }]}));
         messages.push(json!({"role": "tool", "tool_call_id": call, "content": prose(240)}));
     }
-    messages.into()
+    messages
 }
 
 fn tool(index: usize) -> Value {
@@ -136,19 +173,35 @@ mod tests {
     #[test]
     fn each_body_is_valid_json_of_the_size_it_is_named_for() {
         for prompt in [Prompt::OneKb, Prompt::Agent, Prompt::OneMb] {
-            let body = prompt.body("bench-stream-1000-20000", true);
-            assert_eq!(body.len(), prompt.bytes(), "{prompt:?}");
-            let read: Value = serde_json::from_slice(&body).unwrap();
-            assert_eq!(
-                (&read["model"], &read["stream"]),
-                (&json!("bench-stream-1000-20000"), &json!(true))
-            );
+            for dialect in Dialect::value_variants() {
+                let body = prompt.body(*dialect, "bench-stream-1000-20000", true);
+                assert_eq!(body.len(), prompt.bytes(), "{prompt:?}, {dialect}");
+                let read: Value = serde_json::from_slice(&body).unwrap();
+                assert_eq!(
+                    (&read["model"], &read["stream"]),
+                    (&json!("bench-stream-1000-20000"), &json!(true))
+                );
+            }
         }
     }
 
     #[test]
+    fn each_dialect_has_the_conversation_where_its_servers_look() {
+        let members = |dialect| -> Vec<String> {
+            let read: Map<String, Value> =
+                serde_json::from_slice(&Prompt::OneKb.body(dialect, model::JSON, false)).unwrap();
+            read.keys().cloned().collect()
+        };
+        assert_eq!(members(Dialect::Chat), ["messages", "model"]);
+        assert_eq!(members(Dialect::Messages), ["max_tokens", "messages", "model", "system"]);
+        assert_eq!(members(Dialect::Responses), ["input", "instructions", "model"]);
+        assert_eq!(members(Dialect::Ollama), ["messages", "model", "stream"]);
+    }
+
+    #[test]
     fn the_agents_turn_has_24_tools_and_many_messages() {
-        let read: Value = serde_json::from_slice(&Prompt::Agent.body(model::JSON, false)).unwrap();
+        let body = Prompt::Agent.body(Dialect::Chat, model::JSON, false);
+        let read: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(read["tools"].as_array().unwrap().len(), 24);
         assert!(read["messages"].as_array().unwrap().len() > 100);
     }

@@ -22,12 +22,12 @@ pub enum Framing {
     UntilClose,
 }
 
-/// The head of a request. `bytes` is its length.
+/// The head of a request. `bytes` is its length; a query isn't part of the path.
 #[derive(Debug, PartialEq, Eq)]
-pub struct RequestHead {
+pub struct RequestHead<'a> {
     pub bytes: usize,
     pub get: bool,
-    pub models: bool,
+    pub path: &'a str,
     pub framing: Framing,
 }
 
@@ -41,14 +41,14 @@ pub struct ResponseHead {
 
 /// # Errors
 /// Where it isn't a request.
-pub fn request_head(input: &[u8]) -> Result<Option<RequestHead>, WireError> {
+pub fn request_head(input: &[u8]) -> Result<Option<RequestHead<'_>>, WireError> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut request = httparse::Request::new(&mut fields);
     match request.parse(input) {
         Ok(httparse::Status::Complete(bytes)) => Ok(Some(RequestHead {
             bytes,
             get: request.method == Some("GET"),
-            models: request.path.is_some_and(|path| path.starts_with("/v1/models")),
+            path: request.path.and_then(|path| path.split('?').next()).unwrap_or_default(),
             // A request without either has no body.
             framing: framing(request.headers)?.unwrap_or(Framing::Length(0)),
         })),
@@ -237,5 +237,9 @@ mod tests {
         let whole = ResponseHead { bytes: head.len(), status: 200, framing: Framing::Length(12) };
         assert_eq!(response_head(head), Ok(Some(whole)));
         assert_eq!(response_head(b"SSH-2.0\r\n\r\n"), Err(WireError::Head));
+        let head = b"GET /v1/models?limit=9 HTTP/1.1\r\nhost: a\r\n\r\n";
+        let (path, framing) = ("/v1/models", Framing::Length(0));
+        let whole = RequestHead { bytes: head.len(), get: true, path, framing };
+        assert_eq!(request_head(head), Ok(Some(whole)));
     }
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::contender::{Contender, Running};
 use super::stage::Stage;
 use super::{generator, h2load, up};
+use crate::dialect::Dialect;
 use crate::model;
 use crate::usage::{self, Used};
 
@@ -25,11 +26,11 @@ const MANY_STREAMS: usize = 200;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Experiment {
-    Json { clients: usize },
-    FirstToken { streams: usize },
+    Json { dialect: Dialect, clients: usize },
+    FirstToken { dialect: Dialect, streams: usize },
     Busy,
     Fast,
-    Steady,
+    Steady { dialect: Dialect },
     Open,
     LargeBody,
     AgentBody,
@@ -76,7 +77,21 @@ impl Experiment {
         match self {
             Self::Tls { .. } => contender.has_tls(),
             Self::Up => contender == Contender::Fluxgate,
+            Self::Json { dialect, .. }
+            | Self::FirstToken { dialect, .. }
+            | Self::Steady { dialect } => contender.speaks(dialect),
             _ => true,
+        }
+    }
+
+    /// The same in chat's dialect.
+    pub fn in_chat(self) -> Self {
+        let dialect = Dialect::Chat;
+        match self {
+            Self::Json { clients, .. } => Self::Json { dialect, clients },
+            Self::FirstToken { streams, .. } => Self::FirstToken { dialect, streams },
+            Self::Steady { .. } => Self::Steady { dialect },
+            other => other,
         }
     }
 
@@ -88,13 +103,19 @@ impl Experiment {
         }
         let running = contender.start(stage)?;
         match self {
-            Self::Json { clients } => whole(&running, stage, clients, "1k"),
-            Self::LargeBody => whole(&running, stage, LARGE_BODY_CLIENTS, "1m"),
-            Self::AgentBody => whole(&running, stage, AGENT_BODY_CLIENTS, "64k-agent"),
-            Self::FirstToken { streams } => streamed(&running, stage, streams, model::SHORT),
-            Self::Busy => streamed(&running, stage, 1, model::BUSY),
-            Self::Fast => streamed(&running, stage, MANY_STREAMS, model::FAST),
-            Self::Steady => streamed(&running, stage, MANY_STREAMS, model::STEADY),
+            Self::Json { dialect, clients } => whole(&running, stage, dialect, clients, "1k"),
+            Self::LargeBody => whole(&running, stage, Dialect::Chat, LARGE_BODY_CLIENTS, "1m"),
+            Self::AgentBody => {
+                whole(&running, stage, Dialect::Chat, AGENT_BODY_CLIENTS, "64k-agent")
+            }
+            Self::FirstToken { dialect, streams } => {
+                streamed(&running, stage, dialect, streams, model::SHORT)
+            }
+            Self::Busy => streamed(&running, stage, Dialect::Chat, 1, model::BUSY),
+            Self::Fast => streamed(&running, stage, Dialect::Chat, MANY_STREAMS, model::FAST),
+            Self::Steady { dialect } => {
+                streamed(&running, stage, dialect, MANY_STREAMS, model::STEADY)
+            }
             Self::Open => open(&running, stage),
             Self::Idle => idle(&running, stage),
             Self::Tls { http2, clients } => h2load::measure(&running, stage, http2, clients),
@@ -106,11 +127,15 @@ impl Experiment {
 impl fmt::Display for Experiment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Json { clients } => write!(f, "json, {clients} clients"),
-            Self::FirstToken { streams } => write!(f, "first token, {streams} streams"),
+            Self::Json { dialect, clients } => write!(f, "{dialect}, json, {clients} clients"),
+            Self::FirstToken { dialect, streams } => {
+                write!(f, "{dialect}, first token, {streams} streams")
+            }
             Self::Busy => write!(f, "one busy stream"),
             Self::Fast => write!(f, "{MANY_STREAMS} streams, a chunk each ms"),
-            Self::Steady => write!(f, "{MANY_STREAMS} streams, a chunk each 20 ms"),
+            Self::Steady { dialect } => {
+                write!(f, "{dialect}, {MANY_STREAMS} streams, a chunk each 20 ms")
+            }
             Self::Open => write!(f, "{OPEN_STREAMS} open streams"),
             Self::LargeBody => write!(f, "1 MB body, {LARGE_BODY_CLIENTS} clients"),
             Self::AgentBody => write!(f, "64 KB body, {AGENT_BODY_CLIENTS} clients"),
@@ -166,8 +191,14 @@ impl Figures {
     }
 }
 
-fn whole(running: &Running, stage: &Stage, clients: usize, body: &str) -> Result<Figures> {
-    let report = generator::load(running, stage, clients, body)?;
+fn whole(
+    running: &Running,
+    stage: &Stage,
+    dialect: Dialect,
+    clients: usize,
+    body: &str,
+) -> Result<Figures> {
+    let report = generator::load(running, stage, dialect, clients, body)?;
     Ok(Figures::counted(report.errors, report.first_error.clone(), &report)?
         .with(Metric::RequestsPerS, report.rps)
         .with(Metric::CpuUsPerRequest, each_us(report.used.cpu_s, report.requests))
@@ -176,9 +207,15 @@ fn whole(running: &Running, stage: &Stage, clients: usize, body: &str) -> Result
         .with_cores(&report.used, stage))
 }
 
-fn streamed(running: &Running, stage: &Stage, streams: usize, model: &str) -> Result<Figures> {
-    let report =
-        generator::streams(running, stage, streams, model, (stage.lengths.measured_s, 0.0))?;
+fn streamed(
+    running: &Running,
+    stage: &Stage,
+    dialect: Dialect,
+    streams: usize,
+    model: &str,
+) -> Result<Figures> {
+    let lengths = (stage.lengths.measured_s, 0.0);
+    let report = generator::streams(running, stage, dialect, streams, model, lengths)?;
     Ok(Figures::counted(report.errors, report.first_error.clone(), &report)?
         .with(Metric::FirstTokenUs, report.first_token.p50_us)
         .with(Metric::ChunksPerS, report.chunks_per_s)
@@ -191,7 +228,8 @@ fn streamed(running: &Running, stage: &Stage, streams: usize, model: &str) -> Re
 #[allow(clippy::cast_precision_loss)] // 5,000 is exact
 fn open(running: &Running, stage: &Stage) -> Result<Figures> {
     let lengths = (stage.lengths.open_s, stage.lengths.kept_s);
-    let report = generator::streams(running, stage, OPEN_STREAMS, model::SLOW, lengths)?;
+    let (dialect, streams) = (Dialect::Chat, OPEN_STREAMS);
+    let report = generator::streams(running, stage, dialect, streams, model::SLOW, lengths)?;
     let memory = report.memory.context("no memory was read")?;
     let each = |bytes: u64| kib(bytes.saturating_sub(memory.before_bytes)) / OPEN_STREAMS as f64;
     Ok(Figures::counted(report.errors, report.first_error.clone(), &report)?

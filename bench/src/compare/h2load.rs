@@ -11,6 +11,7 @@ use super::experiment::{Figures, Metric, each_us};
 use super::generator::END_WITHIN;
 use super::process::{Place, Process};
 use super::stage::Stage;
+use crate::dialect::Dialect;
 use crate::model;
 use crate::prompt::Prompt;
 use crate::usage::{Used, Watch};
@@ -39,7 +40,7 @@ struct Report {
 pub fn measure(running: &Running, stage: &Stage, http2: bool, clients: usize) -> Result<Figures> {
     let folder = stage.new_folder()?;
     let body = folder.path().join("body.json");
-    fs::write(&body, Prompt::OneKb.body(model::JSON, false))?;
+    fs::write(&body, Prompt::OneKb.body(Dialect::Chat, model::JSON, false))?;
     let tls = running.tls.context("the contender doesn't listen with TLS")?;
     let load = |seconds: f64| -> Result<Counts> {
         let mut command = Command::new("h2load");
@@ -53,7 +54,7 @@ pub fn measure(running: &Running, stage: &Stage, http2: bool, clients: usize) ->
         if !http2 {
             command.arg("--h1");
         }
-        command.arg(format!("https://{tls}/v1/chat/completions"));
+        command.arg(format!("https://{tls}{}", Dialect::Chat.path()));
         let h2load =
             Process::start("h2load", &mut command, folder.path(), stage.cores, Place::Others)
                 .context("install h2load (package nghttp2-client)")?;

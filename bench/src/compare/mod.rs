@@ -73,20 +73,12 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 fn measure(stage: &Stage, rows: &[&Row], contenders: &[Contender], rounds: usize) -> Vec<Run> {
-    let mut experiments: Vec<Experiment> = Vec::new();
-    for row in rows {
-        if !experiments.contains(&row.experiment) {
-            experiments.push(row.experiment);
-        }
-    }
-    let takes_part = |experiment: Experiment| {
-        contenders.iter().copied().filter(move |contender| experiment.suits(*contender))
-    };
-    let total = experiments.iter().map(|one| takes_part(*one).count() * rounds).sum::<usize>();
+    let turns = turns(rows, contenders);
+    let total = turns.iter().map(Vec::len).sum::<usize>() * rounds;
     let mut runs = Vec::with_capacity(total);
-    for experiment in experiments {
+    for turn in turns {
         for round in 1..=rounds {
-            for contender in takes_part(experiment) {
+            for &(experiment, contender) in &turn {
                 let outcome = experiment.run(contender, stage);
                 let outcome = outcome.unwrap_or_else(|error| Figures::failed(&error));
                 let run = Run { experiment, contender, round, outcome };
@@ -96,4 +88,65 @@ fn measure(stage: &Stage, rows: &[&Row], contenders: &[Contender], rounds: usize
         }
     }
     runs
+}
+
+/// Who is measured at what, once in each round. An experiment's dialects are of one turn: what is
+/// compared lies close together in time.
+fn turns(rows: &[&Row], contenders: &[Contender]) -> Vec<Vec<(Experiment, Contender)>> {
+    let mut experiments: Vec<Vec<Experiment>> = Vec::new();
+    for experiment in rows.iter().flat_map(|row| [row.experiment.in_chat(), row.experiment]) {
+        let chat = experiment.in_chat();
+        match experiments.iter_mut().find(|turn| turn.contains(&chat)) {
+            Some(turn) if turn.contains(&experiment) => {}
+            Some(turn) => turn.push(experiment),
+            None => experiments.push(vec![experiment]),
+        }
+    }
+    let needed = |experiment: Experiment, contender: Contender| {
+        rows.iter().any(|row| row.needs(experiment, contender))
+    };
+    let pairs = |turn: Vec<Experiment>| {
+        let all = turn.iter().flat_map(|one| contenders.iter().map(|who| (*one, *who)));
+        all.filter(|(experiment, contender)| needed(*experiment, *contender)).collect()
+    };
+    experiments.into_iter().map(pairs).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use Contender::{Fluxgate, Nginx};
+
+    fn order(names: &[&str]) -> Vec<Vec<(String, Contender)>> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let turns = turns(&budget::chosen(&names).unwrap(), &[Nginx, Fluxgate]);
+        let named = |turn: Vec<(Experiment, Contender)>| {
+            turn.into_iter().map(|(experiment, who)| (experiment.to_string(), who)).collect()
+        };
+        turns.into_iter().map(named).collect()
+    }
+
+    #[test]
+    fn what_is_above_chat_is_measured_beside_it_and_without_nginx() {
+        let chat = "chat, first token, 20 streams".to_owned();
+        let ollama = "ollama, first token, 20 streams".to_owned();
+        assert_eq!(
+            order(&["ollama-ttft-20"]),
+            [vec![(chat.clone(), Fluxgate), (ollama.clone(), Fluxgate)]]
+        );
+        assert_eq!(
+            order(&["ttft-20", "ollama-ttft-20"]),
+            [vec![(chat.clone(), Nginx), (chat, Fluxgate), (ollama, Fluxgate)]]
+        );
+    }
+
+    #[test]
+    fn nothing_is_measured_that_no_row_needs() {
+        let of = |name: &str, contender| (format!("{name}, json, 16 clients"), contender);
+        assert_eq!(
+            order(&["messages-rps-16", "ollama-rps-16"]),
+            [vec![of("messages", Nginx), of("messages", Fluxgate), of("ollama", Fluxgate)]]
+        );
+    }
 }

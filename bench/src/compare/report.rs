@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::budget::{Row, Scale};
+use super::budget::Row;
 use super::contender::Contender;
 use super::machine::Machine;
 use super::stage::Setting;
@@ -92,7 +92,7 @@ impl<'a> Report<'a> {
         let _ = writeln!(text, "Machine: {cpu}, {cores} cores, Linux {kernel}; {nginx}; {place}.");
         let _ = writeln!(
             text,
-            "Contenders take turns, {rounds} rounds of {} s after {} s; medians, a ratio is the median of its pairs.\n",
+            "Contenders take turns, {rounds} rounds of {} s after {} s; medians, a ratio or a difference is the median of its pairs.\n",
             lengths.measured_s, lengths.warmup_s
         );
     }
@@ -105,7 +105,7 @@ impl<'a> Report<'a> {
         for line in &self.lines {
             let Some(row) = self.rows.iter().find(|row| row.id == line.row) else { continue };
             let bound = |bound: Option<f64>| bound.map_or_else(|| "-".to_owned(), short);
-            let against = if row.scale == Scale::Nginx { " / nginx" } else { "" };
+            let against = row.scale.words(row.metric);
             let (measured, range) = match line.measured {
                 Some(figure) => (short(figure), range(&line.each)),
                 None => {

@@ -12,6 +12,7 @@ use super::experiment::{Figures, Metric};
 use super::http;
 use super::process::{Place, Process};
 use super::stage::Stage;
+use crate::dialect::Dialect;
 use crate::model;
 use crate::prompt::Prompt;
 
@@ -42,7 +43,7 @@ pub fn measure(stage: &Stage) -> Result<Figures> {
     let clear = process.wait_for("ports.json", || Ports::read(&ports))?;
     let clear = clear.http.context("no clear listener")?;
     let key = process.wait_for("first-key", || found_key(&fs::read_to_string(&key).ok()?))?;
-    let request = Prompt::OneKb.request(clear, model::JSON, false, Some(&key));
+    let request = Prompt::OneKb.request(clear, Dialect::Chat, model::JSON, false, Some(&key));
     let served = process.wait_for("served request", || {
         matches!(http::ask(clear, &request), Ok((200, _))).then(|| since.elapsed())
     })?;

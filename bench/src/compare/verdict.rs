@@ -23,7 +23,7 @@ pub struct Run {
 pub struct Line {
     pub row: &'static str,
     pub contender: Contender,
-    /// One for each round: the ratio of a pair, or the figure itself.
+    /// One for each round: the ratio or the difference of a pair, or the figure itself.
     pub each: Vec<f64>,
     /// Their median; none where any run had errors.
     pub measured: Option<f64>,
@@ -92,8 +92,8 @@ impl Run {
 
 /// Judges a row for a contender.
 pub fn judge(row: &Row, contender: Contender, runs: &[Run]) -> Line {
-    let of = |whose: Contender| {
-        runs.iter().filter(move |run| run.experiment == row.experiment && run.contender == whose)
+    let of = |experiment: Experiment, whose: Contender| {
+        runs.iter().filter(move |run| run.experiment == experiment && run.contender == whose)
     };
     let mut line = Line {
         row: row.id,
@@ -103,11 +103,13 @@ pub fn judge(row: &Row, contender: Contender, runs: &[Run]) -> Line {
         verdict: Verdict::Invalid,
         why: None,
     };
-    for run in of(contender) {
-        let yardstick = match row.scale {
-            Scale::Nginx => of(Contender::Nginx).find(|other| other.round == run.round),
-            Scale::Itself => Some(run),
+    for run in of(row.experiment, contender) {
+        let mut beside = match row.scale {
+            Scale::Nginx => of(row.experiment, Contender::Nginx),
+            Scale::OwnChat => of(row.experiment.in_chat(), contender),
+            Scale::Itself => of(row.experiment, contender),
         };
+        let yardstick = beside.find(|other| other.round == run.round);
         match pair(row, run, yardstick) {
             Ok(figure) => line.each.push(figure),
             Err(why) => line.why = line.why.or(Some(why)),
@@ -124,7 +126,12 @@ pub fn judge(row: &Row, contender: Contender, runs: &[Run]) -> Line {
 }
 
 fn pair(row: &Row, run: &Run, yardstick: Option<&Run>) -> Result<f64, String> {
-    let yardstick = yardstick.ok_or("nginx wasn't measured")?;
+    let missing = match row.scale {
+        Scale::Nginx => "nginx wasn't measured",
+        Scale::OwnChat => "its chat wasn't measured",
+        Scale::Itself => "not measured",
+    };
+    let yardstick = yardstick.ok_or(missing)?;
     for one in [run, yardstick] {
         if one.outcome.errors > 0 {
             let first = one.outcome.first_error.as_deref().unwrap_or("unknown");
@@ -137,12 +144,12 @@ fn pair(row: &Row, run: &Run, yardstick: Option<&Run>) -> Result<f64, String> {
     }
     let value = |run: &Run| run.outcome.values.get(&row.metric).copied();
     let figure = value(run).ok_or("not measured")?;
+    let beside = value(yardstick).ok_or(missing)?;
     match row.scale {
         Scale::Itself => Ok(figure),
-        Scale::Nginx => match value(yardstick) {
-            Some(nginx) if nginx > 0.0 => Ok(figure / nginx),
-            _ => Err("nginx wasn't measured".to_owned()),
-        },
+        Scale::OwnChat => Ok(figure - beside),
+        Scale::Nginx if beside > 0.0 => Ok(figure / beside),
+        Scale::Nginx => Err(missing.to_owned()),
     }
 }
 
@@ -187,7 +194,7 @@ mod tests {
 
     fn run(contender: Contender, round: usize, rps: f64, errors: u64) -> Run {
         let outcome = Figures { errors, ..Figures::default() }.with(Metric::RequestsPerS, rps);
-        Run { experiment: Experiment::Json { clients: 16 }, contender, round, outcome }
+        Run { experiment: ROWS[0].experiment, contender, round, outcome }
     }
 
     fn rounds(pairs: &[(f64, f64)]) -> Vec<Run> {
@@ -214,6 +221,31 @@ mod tests {
             assert_eq!((line.measured, line.verdict), (None, Verdict::Invalid));
             assert!(line.why.unwrap().contains("2 errors"));
         }
+    }
+
+    #[test]
+    fn what_translation_costs_is_above_the_same_contenders_chat_in_the_same_round() {
+        let row = ROWS.iter().find(|row| row.scale == Scale::OwnChat).unwrap();
+        let run = |experiment, contender, round, us| Run {
+            experiment,
+            contender,
+            round,
+            outcome: Figures::default().with(row.metric, us),
+        };
+        let (chat, ours) = (row.experiment.in_chat(), Contender::Fluxgate);
+        let mut runs = vec![
+            run(chat, Contender::Nginx, 1, 1.0),
+            run(chat, ours, 1, 25.0),
+            run(row.experiment, ours, 1, 35.0),
+            run(chat, ours, 2, 40.0),
+            run(row.experiment, ours, 2, 38.0),
+        ];
+        let line = judge(row, ours, &runs);
+        assert_eq!((line.each, line.measured), (vec![10.0, -2.0], Some(4.0)));
+        assert_eq!(line.verdict, Verdict::Pass);
+        runs.remove(1);
+        let line = judge(row, ours, &runs);
+        assert_eq!(line.why.as_deref(), Some("its chat wasn't measured"));
     }
 
     #[test]

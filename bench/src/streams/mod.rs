@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 mod frames;
 
 use crate::clock::now_ns;
+use crate::dialect::Dialect;
 use crate::exchange::{Exchange, Fault, Pulled};
 use crate::latency::{Latencies, Percentiles};
 use crate::prompt::Prompt;
@@ -33,6 +34,8 @@ const ERRORS_MAX: u64 = 1_000;
 pub struct Args {
     #[arg(long)]
     target: SocketAddr,
+    #[arg(long, value_enum, default_value_t)]
+    dialect: Dialect,
     #[arg(long)]
     model: String,
     #[arg(long, default_value_t = 20)]
@@ -105,9 +108,10 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(args: &'a Args) -> Result<Self> {
+        let (dialect, bearer) = (args.dialect, args.bearer.as_deref());
         Ok(Self {
             args,
-            request: Prompt::OneKb.request(args.target, &args.model, true, args.bearer.as_deref()),
+            request: Prompt::OneKb.request(args.target, dialect, &args.model, true, bearer),
             poll: Poll::new()?,
             clients: Vec::new(),
             open: 0,
@@ -163,7 +167,7 @@ impl<'a> Run<'a> {
                 && self.clients.len() < self.open.saturating_add(OPENING_MAX)
             {
                 let index = self.clients.len();
-                self.clients.push(connect(self.args.target, &self.poll, index)?);
+                self.clients.push(connect(self.args, &self.poll, index)?);
             }
             let open = self.open;
             self.turn_until(end, |run| run.open > open)?;
@@ -253,7 +257,7 @@ impl<'a> Run<'a> {
         }
         if let Some(client) = self.clients.get_mut(index) {
             let counted = client.frames.again() || client.frames.chunks() > 0;
-            *client = connect(self.args.target, &self.poll, index)?;
+            *client = connect(self.args, &self.poll, index)?;
             if counted {
                 client.frames.restart();
             }
@@ -262,12 +266,53 @@ impl<'a> Run<'a> {
     }
 }
 
-fn connect(to: SocketAddr, poll: &Poll, index: usize) -> Result<Client> {
-    let exchange = Exchange::connect(to, poll.registry(), Token(index)).context("can't connect")?;
-    Ok(Client { exchange, connected: false, since_ns: now_ns(), frames: Frames::default() })
+fn connect(args: &Args, poll: &Poll, index: usize) -> Result<Client> {
+    let exchange = Exchange::connect(args.target, poll.registry(), Token(index));
+    let exchange = exchange.context("can't connect")?;
+    let frames = Frames::new(args.dialect);
+    Ok(Client { exchange, connected: false, since_ns: now_ns(), frames })
 }
 
 fn ns(seconds: f64) -> u64 {
     Duration::try_from_secs_f64(seconds)
         .map_or(0, |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::upstream;
+
+    /// Three chunks, a millisecond apart.
+    const MODEL: &str = "bench-stream-3-1000";
+
+    fn args(dialect: Dialect) -> Args {
+        Args {
+            target: upstream::serve_in_background(),
+            dialect,
+            model: MODEL.to_owned(),
+            streams: 2,
+            duration: 0.1,
+            linger: 0.0,
+            bearer: None,
+            watch_pid: None,
+        }
+    }
+
+    #[test]
+    fn streams_of_the_mock_server_end_in_order_in_each_of_its_dialects() {
+        for dialect in [Dialect::Chat, Dialect::Messages, Dialect::Responses] {
+            let report = Run::new(&args(dialect)).unwrap().measure().unwrap();
+            assert_eq!((report.errors, &report.first_error), (0, &None), "{dialect}");
+            assert!(report.ended > 0 && report.chunks > report.ended, "{report:?}");
+            assert!(report.delay.p50_us < 1e6, "{dialect}: {:?}", report.delay);
+        }
+    }
+
+    #[test]
+    fn the_mock_server_is_no_ollama() {
+        let error = Run::new(&args(Dialect::Ollama)).unwrap().measure().unwrap_err();
+        assert!(error.to_string().contains("status 404"), "{error}");
+    }
 }

@@ -1,119 +1,82 @@
 //! What the mock model says: whole answers and frames, as bytes on the wire.
 
+use super::words::{self, Event, Words};
+use crate::dialect::Dialect;
 use crate::model;
 
 /// The body of a whole answer.
 const JSON_BODY_BYTES: usize = 1 << 10;
-/// Replaced by the time at which the frame is sent, plus [`STAMP_BASE`].
+/// The event of one token, in every dialect.
+const TOKEN_BYTES: usize = 215;
+/// Replaced by the time at which the frame is sent, plus [`STAMP_BASE`]. It stands in the text
+/// itself, behind an `@`: nothing else is kept where a stream is translated.
 const STAMP: &[u8] = b"1000000000000000000";
 /// Keeps the stamp's length, and hence the frame's, the same without a leading zero.
 pub const STAMP_BASE: u64 = 1_000_000_000_000_000_000;
-const STREAM_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n\
+const PROMPT_TOKENS: u64 = 200;
+const STREAM_HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n\
     cache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n";
-
-/// How a stream runs, read from the model's name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
-    pub chunks: u64,
-    pub interval_ns: u64,
-}
-
-/// What a request asks for.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Asked {
-    Json,
-    Stream { pace: Pace, usage: bool },
-    Unknown,
-}
-
-/// Looks for `model` in a body while it passes, keeping nothing but its last bytes. Inside a JSON
-/// string the quotes would be escaped: what people write can't be taken for it.
-#[derive(Debug, Default)]
-pub struct Search {
-    carry: Vec<u8>,
-    model: Vec<u8>,
-    usage: bool,
-}
-
-/// Longer than any needle with its value: a match cut by two reads is found in their joint.
-const CARRY_BYTES: usize = 128;
-
-impl Search {
-    pub fn feed(&mut self, data: &[u8]) {
-        let joined = if self.carry.is_empty() { 0 } else { CARRY_BYTES.min(data.len()) };
-        if joined > 0 {
-            let mut joint = std::mem::take(&mut self.carry);
-            joint.extend(data.iter().take(CARRY_BYTES));
-            self.look(&joint);
-            self.carry = joint;
-        }
-        self.look(data);
-        self.carry.extend_from_slice(data.get(joined..).unwrap_or_default());
-        let surplus = self.carry.len().saturating_sub(CARRY_BYTES);
-        self.carry.drain(..surplus);
-    }
-
-    /// What was found; ready for the next body then.
-    pub fn take(&mut self) -> Asked {
-        let found = std::mem::take(self);
-        if found.model == model::JSON.as_bytes() {
-            return Asked::Json;
-        }
-        match std::str::from_utf8(&found.model).ok().and_then(pace) {
-            Some(pace) => Asked::Stream { pace, usage: found.usage },
-            None => Asked::Unknown,
-        }
-    }
-
-    fn look(&mut self, text: &[u8]) {
-        const MODEL: &[u8] = b"\"model\":\"";
-        const USAGE: &[u8] = b"\"include_usage\":true";
-        if self.model.is_empty()
-            && let Some(at) = memchr::memmem::find(text, MODEL)
-            && let Some(name) = text.get(at.saturating_add(MODEL.len())..)
-            && let Some(end) = memchr::memchr(b'"', name)
-        {
-            self.model.extend(name.iter().take(end));
-        }
-        self.usage = self.usage || memchr::memmem::find(text, USAGE).is_some();
-    }
-}
-
-fn pace(model: &str) -> Option<Pace> {
-    let (chunks, interval_us) = model.strip_prefix("bench-stream-")?.split_once('-')?;
-    let interval_us: u64 = interval_us.parse().ok()?;
-    Some(Pace { chunks: chunks.parse().ok()?, interval_ns: interval_us.checked_mul(1_000)? })
-}
 
 /// The answers that don't depend on the request, made once.
 #[derive(Debug)]
 pub struct Answers {
-    pub json: Vec<u8>,
     pub models: Vec<u8>,
     pub unknown: Vec<u8>,
-    pub stream_head: &'static [u8],
+    chat: Answer,
+    messages: Answer,
+    responses: Answer,
+}
+
+/// How one dialect's requests are answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub whole: Vec<u8>,
+    /// A stream's head, and what comes before its first token.
+    pub opening: Vec<u8>,
     frame: Vec<u8>,
     stamp_at: usize,
+    end: &'static [Event],
 }
 
 impl Answers {
     pub fn new() -> Self {
-        let frame = chunk(
-            "data: {\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":1790000000,\
-             \"model\":\"bench-stream\",\"created_ns\":1000000000000000000,\
-             \"choices\":[{\"index\":0,\"delta\":{\"content\":\" token\"},\"finish_reason\":null}]}\n\n",
-        );
-        let stamp_at = memchr::memmem::find(&frame, STAMP).unwrap_or(0);
         Self {
-            json: whole("200 OK", &completion()),
             models: whole("200 OK", &models()),
             unknown: whole(
                 "404 Not Found",
                 "{\"error\":{\"message\":\"no such model\",\"code\":\"model_not_found\"}}",
             ),
-            stream_head: STREAM_HEAD,
+            chat: Answer::new(&words::CHAT),
+            messages: Answer::new(&words::MESSAGES),
+            responses: Answer::new(&words::RESPONSES),
+        }
+    }
+
+    /// The one that is meant by a path. This is no Ollama: what a gateway is asked in that dialect,
+    /// it has to translate.
+    pub fn at(&self, path: &str) -> Option<&Answer> {
+        [
+            (Dialect::Chat, &self.chat),
+            (Dialect::Messages, &self.messages),
+            (Dialect::Responses, &self.responses),
+        ]
+        .into_iter()
+        .find_map(|(dialect, answer)| (dialect.path() == path).then_some(answer))
+    }
+}
+
+impl Answer {
+    fn new(words: &Words) -> Self {
+        let frame = chunk(&filled(words.token, "<pad>", " ", TOKEN_BYTES - EVENT_END.len()));
+        Self {
+            whole: whole("200 OK", &filled(words.whole, "<text>", "token ", JSON_BODY_BYTES)),
+            opening: std::iter::once(STREAM_HEAD.into())
+                .chain(words.opening.iter().map(|event| chunk(event)))
+                .flatten()
+                .collect(),
+            stamp_at: memchr::memmem::find(&frame, STAMP).unwrap_or(0),
             frame,
-            stamp_at,
+            end: words.end,
         }
     }
 
@@ -129,26 +92,27 @@ impl Answers {
     }
 
     /// Adds a stream's last frames.
-    pub fn push_end(&self, out: &mut Vec<u8>, chunks: u64, usage: bool) {
-        const HEAD: &str = "data: {\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\
-            \"created\":1790000000,\"model\":\"bench-stream\",";
-        out.extend(chunk(&format!(
-            "{HEAD}\"choices\":[{{\"index\":0,\"delta\":{{}},\"finish_reason\":\"stop\"}}]}}\n\n"
-        )));
-        if usage {
-            let total = chunks.saturating_add(200);
-            out.extend(chunk(&format!(
-                "{HEAD}\"choices\":[],\"usage\":{{\"prompt_tokens\":200,\"completion_tokens\":{chunks},\
-                 \"total_tokens\":{total}}}}}\n\n"
-            )));
+    pub fn push_end(&self, out: &mut Vec<u8>, tokens: u64, usage: bool) {
+        for event in self.end {
+            let text = match event {
+                Event::Always(text) => text,
+                Event::Usage(text) if usage => text,
+                Event::Usage(_) => continue,
+            };
+            let text = text.replace("<tokens>", &tokens.to_string());
+            let total = tokens.saturating_add(PROMPT_TOKENS);
+            out.extend(chunk(&text.replace("<total>", &total.to_string())));
         }
-        out.extend(chunk("data: [DONE]\n\n"));
         out.extend_from_slice(b"0\r\n\r\n");
     }
 }
 
-fn chunk(text: &str) -> Vec<u8> {
-    format!("{:x}\r\n{text}\r\n", text.len()).into_bytes()
+/// Ends a server-sent event (WHATWG HTML §9.2).
+const EVENT_END: &str = "\n\n";
+
+/// An event as an HTTP chunk of its own.
+fn chunk(event: &str) -> Vec<u8> {
+    format!("{:x}\r\n{event}{EVENT_END}\r\n", event.len() + EVENT_END.len()).into_bytes()
 }
 
 fn whole(status: &str, body: &str) -> Vec<u8> {
@@ -156,23 +120,10 @@ fn whole(status: &str, body: &str) -> Vec<u8> {
     format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}").into_bytes()
 }
 
-fn completion() -> String {
-    let filled = |text: &str| {
-        format!(
-            "{{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion\",\"created\":1790000000,\
-             \"model\":\"{}\",\"choices\":[{{\"index\":0,\"message\":{{\"role\":\"assistant\",\
-             \"content\":\"{text}\"}},\"finish_reason\":\"stop\"}}],\"usage\":{{\"prompt_tokens\":200,\
-             \"completion_tokens\":150,\"total_tokens\":350}}}}",
-            model::JSON
-        )
-    };
-    filled(
-        &"token "
-            .repeat(JSON_BODY_BYTES)
-            .chars()
-            .take(JSON_BODY_BYTES - filled("").len())
-            .collect::<String>(),
-    )
+/// The text, of exactly so many bytes: a mark in it gives way to what is repeated.
+fn filled(text: &str, mark: &str, repeated: &str, bytes: usize) -> String {
+    let missing = (bytes + mark.len()).saturating_sub(text.len());
+    text.replace(mark, &repeated.chars().cycle().take(missing).collect::<String>())
 }
 
 fn models() -> String {
@@ -186,49 +137,81 @@ fn models() -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-    use super::*;
-    use crate::prompt::Prompt;
+    use serde_json::{Value, json};
 
-    fn asked(body: &[u8], read_bytes: usize) -> Asked {
-        let mut search = Search::default();
-        body.chunks(read_bytes).for_each(|data| search.feed(data));
-        search.take()
+    use super::*;
+    use crate::wire::{self, Body};
+
+    const DIALECTS: [Dialect; 3] = [Dialect::Chat, Dialect::Messages, Dialect::Responses];
+
+    /// The body of a response on the wire.
+    fn body(wire: &[u8]) -> String {
+        let head = wire::response_head(wire).unwrap().unwrap();
+        let (mut body, mut content) = (Body::new(head.framing), Vec::new());
+        let rest = wire.get(head.bytes..).unwrap();
+        assert_eq!(body.feed(rest, |part| content.extend_from_slice(part)), Ok(rest.len()));
+        assert!(body.is_done());
+        String::from_utf8(content).unwrap()
+    }
+
+    /// The events of a stream of one token.
+    fn stream(dialect: Dialect, usage: bool) -> Vec<String> {
+        let answers = Answers::new();
+        let answer = answers.at(dialect.path()).unwrap();
+        let mut wire = answer.opening.clone();
+        answer.push_frame(&mut wire, 1_234_567_890_123);
+        answer.push_end(&mut wire, 7, usage);
+        let text = body(&wire);
+        text.strip_suffix("\n\n").unwrap().split("\n\n").map(str::to_owned).collect()
+    }
+
+    fn data(event: &str) -> Value {
+        let data = event.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
+        if data == "[DONE]" { json!("done") } else { serde_json::from_str(data).unwrap() }
     }
 
     #[test]
-    fn the_model_is_found_in_every_prompt_wherever_reads_were_cut() {
-        let pace = Pace { chunks: 12, interval_ns: 20_000_000 };
-        for prompt in [Prompt::OneKb, Prompt::Agent, Prompt::OneMb] {
-            for read_bytes in [100, 1_009, 65_536, 2_000_000] {
-                assert_eq!(asked(&prompt.body(model::JSON, false), read_bytes), Asked::Json);
-                let body = prompt.body("bench-stream-12-20000", true);
-                assert_eq!(asked(&body, read_bytes), Asked::Stream { pace, usage: false });
+    fn whole_answers_are_json_of_the_stated_size_with_their_usage() {
+        let answers = Answers::new();
+        for dialect in DIALECTS {
+            let text = body(&answers.at(dialect.path()).unwrap().whole);
+            assert_eq!(text.len(), JSON_BODY_BYTES, "{dialect}");
+            let read: Value = serde_json::from_str(&text).unwrap();
+            assert!(read["usage"].is_object() && text.contains("token token"), "{text}");
+        }
+        serde_json::from_str::<Value>(&body(&answers.models)).unwrap();
+        assert!(answers.at(Dialect::Ollama.path()).is_none());
+    }
+
+    #[test]
+    fn a_token_is_stamped_in_its_text_and_of_one_length_in_every_dialect() {
+        for (dialect, place) in [
+            (Dialect::Chat, "/choices/0/delta/content"),
+            (Dialect::Messages, "/delta/text"),
+            (Dialect::Responses, "/delta"),
+        ] {
+            let events = stream(dialect, true);
+            let token = events.iter().find(|event| event.contains('@')).unwrap();
+            assert_eq!(token.len() + EVENT_END.len(), TOKEN_BYTES, "{dialect}");
+            assert_eq!(data(token).pointer(place), Some(&json!("@1000001234567890123")));
+        }
+    }
+
+    #[test]
+    fn events_are_named_by_their_type_and_the_last_ones_tell_the_usage() {
+        for dialect in [Dialect::Messages, Dialect::Responses] {
+            for event in stream(dialect, true) {
+                let name = event.lines().find_map(|line| line.strip_prefix("event: "));
+                assert_eq!(data(&event)["type"].as_str(), name, "{dialect}");
             }
         }
-        assert_eq!(asked(b"{\"model\":\"gpt\"}", 100), Asked::Unknown);
-    }
-
-    #[test]
-    fn usage_is_sent_where_it_was_asked_for() {
-        let body = b"{\"model\":\"bench-stream-1-0\",\"stream_options\":{\"include_usage\":true}}";
-        for read_bytes in [7, 50, 100] {
-            assert!(
-                matches!(asked(body, read_bytes), Asked::Stream { usage: true, .. }),
-                "{read_bytes}"
-            );
-        }
-    }
-
-    #[test]
-    fn whole_answers_and_frames_are_json_of_the_stated_size() {
-        assert_eq!(completion().len(), JSON_BODY_BYTES);
-        for text in [completion(), models()] {
-            serde_json::from_str::<serde_json::Value>(&text).unwrap();
-        }
-        let (answers, mut out) = (Answers::new(), Vec::new());
-        answers.push_frame(&mut out, 1_234_567_890_123);
-        let frame = String::from_utf8(out).unwrap();
-        assert!(frame.contains("\"created_ns\":1000001234567890123,"), "{frame}");
-        assert!((190..=230).contains(&frame.len()), "{}", frame.len());
+        let told = |dialect, usage, place| -> Option<u64> {
+            let events = stream(dialect, usage);
+            events.iter().rev().find_map(|event| data(event).pointer(place)?.as_u64())
+        };
+        assert_eq!(told(Dialect::Chat, true, "/usage/total_tokens"), Some(207));
+        assert_eq!(told(Dialect::Chat, false, "/usage/total_tokens"), None);
+        assert_eq!(told(Dialect::Messages, false, "/usage/output_tokens"), Some(7));
+        assert_eq!(told(Dialect::Responses, false, "/response/usage/total_tokens"), Some(207));
     }
 }

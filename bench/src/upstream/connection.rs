@@ -7,14 +7,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use mio::event::Event;
 use mio::net::TcpStream;
 
-use super::answer::{Answers, Asked, Pace, Search};
+use super::answer::{Answer, Answers};
+use super::asked::{Asked, Pace, Search};
 use crate::clock::now_ns;
-use crate::wire::{self, Body};
+use crate::wire::{self, Body, RequestHead};
 
 /// A busy stream's frames in one write, about 28 KB: the reader is then the slower side.
 const BUSY_BATCH: u64 = 128;
 /// What a late stream sends in one write.
 const LATE_BATCH: u64 = 256;
+
+const MODELS: &str = "/v1/models";
 
 static ANSWERS: LazyLock<Answers> = LazyLock::new(Answers::new);
 static SERIAL: AtomicU64 = AtomicU64::new(1);
@@ -36,15 +39,25 @@ pub struct Connection {
     inbox: Vec<u8>,
     body: Option<Body>,
     search: Search,
-    models: bool,
+    route: Route,
     out: Vec<u8>,
     written: usize,
     stream: Option<Stream>,
     serial: u64,
 }
 
+/// Where a request goes.
+#[derive(Debug, Clone, Copy)]
+enum Route {
+    Models,
+    /// To a model, in the dialect of this answer.
+    Model(&'static Answer),
+    Unknown,
+}
+
 #[derive(Debug)]
 struct Stream {
+    answer: &'static Answer,
     pace: Pace,
     usage: bool,
     sent: u64,
@@ -58,7 +71,7 @@ impl Connection {
             inbox: Vec::new(),
             body: None,
             search: Search::default(),
-            models: false,
+            route: Route::Unknown,
             out: Vec::new(),
             written: 0,
             stream: None,
@@ -115,13 +128,13 @@ impl Connection {
         .min(left);
         let stamp = now_ns();
         for _ in 0..frames {
-            ANSWERS.push_frame(&mut self.out, stamp);
+            stream.answer.push_frame(&mut self.out, stamp);
         }
         stream.sent = stream.sent.saturating_add(frames);
         stream.due_ns =
             stream.due_ns.saturating_add(frames.saturating_mul(stream.pace.interval_ns));
         if stream.sent >= stream.pace.chunks {
-            ANSWERS.push_end(&mut self.out, stream.sent, stream.usage);
+            stream.answer.push_end(&mut self.out, stream.sent, stream.usage);
             self.stream = None;
         }
         if self.flush()? { Ok(self.next_due()) } else { Ok(Turn::Wait) }
@@ -146,7 +159,7 @@ impl Connection {
                 return Ok(None);
             };
             self.body = Some(Body::new(head.framing));
-            self.models = head.get && head.models;
+            self.route = Route::of(&head);
             data = data.get(head.bytes..).unwrap_or_default();
         }
         let Some(body) = self.body.as_mut() else { return Ok(None) };
@@ -161,28 +174,29 @@ impl Connection {
     }
 
     fn answer(&mut self) -> io::Result<Turn> {
-        let asked = self.search.take();
-        let whole = match asked {
-            _ if self.models => &ANSWERS.models,
-            Asked::Json => &ANSWERS.json,
-            Asked::Unknown => &ANSWERS.unknown,
-            Asked::Stream { pace, usage } => return self.begin(pace, usage),
+        let whole = match (self.route, self.search.take()) {
+            (Route::Models, _) => &ANSWERS.models,
+            (Route::Model(answer), Asked::Json) => &answer.whole,
+            (Route::Model(answer), Asked::Stream { pace, usage }) => {
+                return self.begin(answer, pace, usage);
+            }
+            (Route::Model(_), Asked::Unknown) | (Route::Unknown, _) => &ANSWERS.unknown,
         };
         self.out.extend_from_slice(whole);
         self.flush()?;
         Ok(Turn::Wait)
     }
 
-    /// The head goes out by itself, as from a real server: a proxy that delays a second small
-    /// write shows it here.
-    fn begin(&mut self, pace: Pace, usage: bool) -> io::Result<Turn> {
+    /// The head and what comes before the first token go out by themselves, as from a real server: a
+    /// proxy that delays a second small write shows it here.
+    fn begin(&mut self, answer: &'static Answer, pace: Pace, usage: bool) -> io::Result<Turn> {
         self.serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-        self.out.extend_from_slice(ANSWERS.stream_head);
+        self.out.extend_from_slice(&answer.opening);
         let now = now_ns();
         // From the second frame on, streams that began together are spread over the interval.
         let phase =
             (self.serial.wrapping_mul(0x9e37_79b9) & 0xffff).saturating_mul(pace.interval_ns) >> 16;
-        self.stream = Some(Stream { pace, usage, sent: 0, due_ns: now });
+        self.stream = Some(Stream { answer, pace, usage, sent: 0, due_ns: now });
         if !self.flush()? {
             return Ok(Turn::Wait);
         }
@@ -206,5 +220,14 @@ impl Connection {
         self.out.clear();
         self.written = 0;
         Ok(true)
+    }
+}
+
+impl Route {
+    fn of(head: &RequestHead<'_>) -> Self {
+        if head.get {
+            return if head.path == MODELS { Self::Models } else { Self::Unknown };
+        }
+        ANSWERS.at(head.path).map_or(Self::Unknown, Self::Model)
     }
 }

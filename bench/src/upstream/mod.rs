@@ -1,5 +1,6 @@
 //! The mock model server: one thread, one event loop, nothing allocated per chunk, so that it takes
 //! less of its core than any contender takes of theirs. It must not know who asks.
+//! It speaks OpenAI's chat and Responses and Anthropic's Messages, each at its path.
 //!
 //! A stream keeps its schedule: where the server is late, the frames that are due go out in one
 //! write, each an HTTP chunk of its own. What a slow reader doesn't take is never made.
@@ -19,8 +20,10 @@ use rustix::time::{
 use slab::Slab;
 
 mod answer;
+mod asked;
 mod connection;
 mod pacer;
+mod words;
 
 use crate::clock::now_ns;
 pub use answer::STAMP_BASE;
@@ -49,6 +52,16 @@ pub fn run(args: &Args) -> Result<()> {
     loop {
         server.turn()?;
     }
+}
+
+/// A server that runs as long as the tests do.
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub fn serve_in_background() -> SocketAddr {
+    let mut server = Server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let addr = server.listener.local_addr().unwrap();
+    std::thread::spawn(move || while server.turn().is_ok() {});
+    addr
 }
 
 struct Server {

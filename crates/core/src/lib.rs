@@ -7,6 +7,7 @@ pub mod admin_api;
 pub mod config;
 pub mod glob;
 pub mod ids;
+pub mod limits;
 pub mod reason;
 pub mod secret;
 pub mod subject;

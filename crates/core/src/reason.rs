@@ -71,6 +71,14 @@ reasons! {
     KeyRevoked = UNAUTHORIZED, "key_revoked", Client;
     /// The right secret of a key that has expired.
     KeyExpired = UNAUTHORIZED, "key_expired", Client;
+    /// The right secret of a key whose owner is disabled.
+    AccountDisabled = UNAUTHORIZED, "account_disabled", Client;
+    /// The key may not be used from this address.
+    AddressNotAllowed = FORBIDDEN, "address_not_allowed", Client;
+    /// The key doesn't open this part of the gateway.
+    ScopeMissing = FORBIDDEN, "scope_missing", Client;
+    /// The key may not use this model.
+    ModelNotAllowed = FORBIDDEN, "model_not_allowed", Client;
     /// The accounts store can't answer and the key isn't known here.
     KeyCheckUnavailable = SERVICE_UNAVAILABLE, "key_check_unavailable", Gateway;
     /// A wrong or missing operator token on the admin listener.

@@ -3,21 +3,46 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::ids::{KeyId, MalformedId, UserId};
 
 /// Who consumes. Its text form is the one of logs, of the admin API and of stored keys:
-/// `user:<uuid>`, `key:<public id>`, `ip:<prefix>`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+/// `user:<uuid>`, `key:<public id>`, `end:<public id>:<external id>`, `ip:<prefix>`.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Subject {
     User(UserId),
     Key(KeyId),
+    /// One of the people whom a key stands for.
+    EndUser(KeyId, EndUserId),
     Address(AddressPrefix),
 }
 
 /// What counts as one address: an IPv4 address, or the /64 that one IPv6 site holds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct AddressPrefix(IpAddr);
+
+/// How a program that uses a key for many people names one of them: 1 to 128 bytes of text, as it
+/// stands in a header.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct EndUserId(Arc<str>);
+
+impl EndUserId {
+    const BYTES_MAX: usize = 128;
+
+    /// `None` for what is empty, too long, not text, or has control characters in it.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?.trim();
+        let fits = (1..=Self::BYTES_MAX).contains(&text.len());
+        (fits && !text.chars().any(char::is_control)).then(|| Self(text.into()))
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 impl From<IpAddr> for AddressPrefix {
     fn from(address: IpAddr) -> Self {
@@ -45,6 +70,7 @@ impl fmt::Display for Subject {
         match self {
             Self::User(id) => write!(f, "user:{id}"),
             Self::Key(id) => write!(f, "key:{id}"),
+            Self::EndUser(key, id) => write!(f, "end:{key}:{}", id.0),
             Self::Address(prefix) => write!(f, "ip:{prefix}"),
         }
     }
@@ -55,11 +81,16 @@ impl FromStr for Subject {
 
     fn from_str(text: &str) -> Result<Self, MalformedId> {
         const EXPECTED: MalformedId =
-            MalformedId("subject: expected user:<uuid>, key:<public id> or ip:<address>");
+            MalformedId("subject: expected user:<uuid>, key:<id>, end:<id>:<who> or ip:<address>");
         let (kind, id) = text.split_once(':').ok_or(EXPECTED)?;
         match kind {
             "user" => Ok(Self::User(id.parse()?)),
             "key" => Ok(Self::Key(id.parse()?)),
+            "end" => {
+                let (key, id) = id.split_once(':').ok_or(EXPECTED)?;
+                let id = EndUserId::from_bytes(id.as_bytes()).ok_or(EXPECTED)?;
+                Ok(Self::EndUser(key.parse()?, id))
+            }
             "ip" => {
                 let address: IpAddr = id.trim_end_matches("/64").parse().map_err(|_| EXPECTED)?;
                 Ok(Self::Address(address.into()))
@@ -79,6 +110,8 @@ mod tests {
         for text in [
             "user:00000000-0000-7000-8000-6f7065726174",
             "key:abcDEF012345",
+            "end:abcDEF012345:ada@example.org",
+            "end:abcDEF012345:a:b",
             "ip:192.0.2.7",
             "ip:2001:db8:1:2::/64",
         ] {

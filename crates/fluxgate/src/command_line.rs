@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::output::Format;
 use crate::settings::Settings;
-use crate::{config, healthcheck, keys, up, upstreams};
+use crate::{config, healthcheck, keys, up, upstreams, users};
 
 /// An AI API gateway: keys, streaming and accounts in front of model servers.
 #[derive(Debug, Parser)]
@@ -34,6 +34,9 @@ pub enum Command {
     Doctor,
     /// Ask whether a gateway is alive.
     Healthcheck(healthcheck::Arguments),
+    /// People.
+    #[command(subcommand)]
+    User(users::Command),
     /// API keys.
     #[command(subcommand)]
     Keys(keys::Command),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use fluxgate_core::Secret;
-use fluxgate_core::admin_api::ProblemDetails;
+use fluxgate_core::admin_api::{Page, ProblemDetails};
 use fluxgate_core::config::{Config, Program};
 use fluxgate_gateway::data_folder::{Ports, kept_secret, read_ports};
 use http::{Method, StatusCode};
@@ -22,6 +22,8 @@ pub const PORTS_FILES: [&str; 2] = ["ports.json", "gateway.ports.json"];
 pub const ADMIN_TOKEN_FILE: &str = "admin-token";
 /// A gateway whose store is away answers within a few seconds that it is.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// Pages of a list that are read before we take it for endless.
+const PAGES_MAX: usize = 10_000;
 
 /// An admin listener and what it wants to see.
 #[derive(Debug)]
@@ -79,6 +81,35 @@ impl GatewayClient {
     ) -> Result<T, Failure> {
         let body = serde_json::to_vec(body).map_err(std::io::Error::from)?;
         parse(self.ask(Method::POST, path, Some(body)).await?)
+    }
+
+    /// Has something changed.
+    ///
+    /// # Errors
+    /// Where nobody answers, or the answer is a refusal.
+    pub async fn patch<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let body = serde_json::to_vec(body).map_err(std::io::Error::from)?;
+        parse(self.ask(Method::PATCH, path, Some(body)).await?)
+    }
+
+    /// Reads a list to its end.
+    ///
+    /// # Errors
+    /// Where nobody answers, or the answer is a refusal.
+    pub async fn get_all<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Failure> {
+        let (mut items, mut route) = (Vec::new(), path.to_owned());
+        for _ in 0..PAGES_MAX {
+            let page: Page<T> = self.get(&route).await?;
+            items.extend(page.items);
+            let Some(cursor) = page.next_cursor else { break };
+            let cursor: String = url::form_urlencoded::byte_serialize(cursor.as_bytes()).collect();
+            route = format!("{path}?cursor={cursor}");
+        }
+        Ok(items)
     }
 
     /// Has something taken away.

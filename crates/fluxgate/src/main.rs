@@ -13,6 +13,7 @@ mod doctor;
 mod healthcheck;
 mod keys;
 mod upstreams;
+mod users;
 
 mod failure;
 mod gateway_client;
@@ -45,6 +46,7 @@ fn run(line: CommandLine) -> Result<(), Failure> {
         Command::Config(command) => config::run(&settings, &command, format),
         Command::Doctor => client(doctor::run(&settings, format)),
         Command::Healthcheck(args) => client(healthcheck::run(&settings, &args, format)),
+        Command::User(command) => client(users::run(&settings, &command, format)),
         Command::Keys(command) => client(keys::run(&settings, &command, format)),
         Command::Upstreams(command) => client(upstreams::run(&settings, &command, format)),
     }

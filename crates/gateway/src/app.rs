@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use axum::Router;
 use fluxgate_core::Secret;
-use fluxgate_core::config::Argon2;
+use fluxgate_core::config::{Argon2, Models};
 use ipnet::IpNet;
 use tokio::runtime::Handle;
 use url::Url;
@@ -84,6 +84,9 @@ pub struct Settings {
     pub limits: Limits,
     pub public_url: Option<Url>,
     pub trusted_proxies: Vec<IpNet>,
+    /// What is known of models by name, and the names that stand for others.
+    pub models: Models,
+    pub drain: Duration,
 }
 
 /// Limits of connections, headers and bodies.
@@ -94,6 +97,7 @@ pub struct Limits {
     pub header: Duration,
     pub idle: Duration,
     pub body_stall: Duration,
+    pub answer_stall: Duration,
     pub header_bytes: u32,
     pub body_bytes: usize,
     pub bodies_in_flight_bytes: usize,

@@ -48,8 +48,12 @@ fn apply(app: &App, subject: &str) {
             app.directory.forget();
             app.workers.forget(key);
         }
-        // What is changed of users and addresses isn't remembered here.
-        Ok(Subject::User(_) | Subject::Address(_)) => {}
+        Ok(Subject::User(user)) => {
+            app.directory.forget();
+            app.workers.forget_owner(user);
+        }
+        // Of these nothing is remembered here.
+        Ok(Subject::EndUser(..) | Subject::Address(_)) => {}
         // A newer replica may know more kinds.
         Err(error) => debug!(%error, subject, "an unknown kind of change"),
     }

@@ -22,6 +22,7 @@ pub fn settings(config: &Config) -> Settings {
             header: listen.header,
             idle: listen.idle,
             body_stall: listen.body_stall,
+            answer_stall: listen.answer_stall,
             header_bytes: u32::try_from(listen.header_bytes_max).unwrap_or(u32::MAX),
             body_bytes: listen.body_bytes_max,
             bodies_in_flight_bytes: listen.bodies_in_flight_bytes_max,
@@ -29,6 +30,8 @@ pub fn settings(config: &Config) -> Settings {
         },
         public_url: listen.public_url.clone(),
         trusted_proxies: listen.trusted_proxies.clone(),
+        models: config.models.clone(),
+        drain: listen.drain,
     }
 }
 
@@ -51,6 +54,7 @@ fn upstream(upstream: &Upstream) -> UpstreamSettings {
         api_key: upstream.api_key.clone(),
         models: upstream.models.clone(),
         stream_usage: upstream.stream_usage,
+        extra_fields: upstream.extra_fields,
         connect: upstream.timeouts.connect,
         first_byte: upstream.timeouts.first_byte,
         idle: upstream.idle,
@@ -103,23 +107,23 @@ pub fn listeners(config: &Config) -> impl Iterator<Item = (ListenerKind, std::ne
     .filter_map(|(kind, address)| Some((kind, address?)))
 }
 
-/// The settings that need a restart and differ.
+/// The settings that need a restart, and differ from what the program was started with.
 #[must_use]
-pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+pub fn needs_restart(started: &Config, new: &Config) -> Vec<&'static str> {
     let changes = [
-        ("data_dir", old.data_dir != new.data_dir),
-        ("database", old.database != new.database),
-        ("redis", old.redis != new.redis),
-        ("auth", old.auth != new.auth),
-        ("log", old.log != new.log),
-        ("tls", old.tls != new.tls),
-        ("listen addresses", old.listen.listeners() != new.listen.listeners()),
-        ("listen.workers", old.listen.workers != new.listen.workers),
-        ("listen.replica_id", old.listen.replica_id != new.listen.replica_id),
-        ("listen.connections_max", old.listen.connections_max != new.listen.connections_max),
+        ("data_dir", started.data_dir != new.data_dir),
+        ("database", started.database != new.database),
+        ("redis", started.redis != new.redis),
+        ("auth", started.auth != new.auth),
+        ("log", started.log != new.log),
+        ("tls", started.tls != new.tls),
+        ("listen addresses", started.listen.listeners() != new.listen.listeners()),
+        ("listen.workers", started.listen.workers != new.listen.workers),
+        ("listen.replica_id", started.listen.replica_id != new.listen.replica_id),
+        ("listen.connections_max", started.listen.connections_max != new.listen.connections_max),
         (
             "listen.connections_per_address_max",
-            old.listen.connections_per_address_max != new.listen.connections_per_address_max,
+            started.listen.connections_per_address_max != new.listen.connections_per_address_max,
         ),
     ];
     changes.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()

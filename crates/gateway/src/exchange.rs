@@ -7,12 +7,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use fluxgate_core::subject::EndUserId;
 use fluxgate_core::{KeyId, Reason, RequestId, Usage, UserId};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::app::App;
+use crate::auth::principal::Principal;
 use crate::listen::ClientAddr;
-use crate::listen::deadline::Serving;
 use crate::middleware::REQUEST_ID;
 use crate::proxy::OutBody;
 use crate::record::{Outcome, Recorder, RequestRecord};
@@ -32,6 +33,7 @@ pub struct Exchange {
     client_request_id: Option<Box<str>>,
     endpoint: Option<Endpoint>,
     key: Option<(KeyId, UserId)>,
+    end_user: Option<EndUserId>,
     model: Option<Arc<str>>,
     in_flight: Option<InFlight>,
     /// Time spent waiting for the client's body and for upstreams.
@@ -40,19 +42,12 @@ pub struct Exchange {
     upstream_head: Option<Duration>,
     usage: Option<Usage>,
     outcome: Outcome,
-    /// The connection counts as idle once this is dropped.
-    _serving: Serving,
 }
 
 impl Exchange {
     /// A request's header has been read.
     #[must_use]
-    pub fn begin(
-        app: &App,
-        client: ClientAddr,
-        headers: &HeaderMap,
-        serving: Serving,
-    ) -> Box<Self> {
+    pub fn begin(app: &App, client: ClientAddr, headers: &HeaderMap) -> Box<Self> {
         let at = SystemTime::now();
         Box::new(Self {
             id: new_request_id(at),
@@ -63,6 +58,7 @@ impl Exchange {
             client_request_id: headers.get(REQUEST_ID).and_then(printable),
             endpoint: None,
             key: None,
+            end_user: None,
             model: None,
             in_flight: None,
             waited: Duration::ZERO,
@@ -70,7 +66,6 @@ impl Exchange {
             upstream_head: None,
             usage: None,
             outcome: Outcome::Refused(Reason::ClientGone),
-            _serving: serving,
         })
     }
 
@@ -86,8 +81,9 @@ impl Exchange {
         self.endpoint = Some(endpoint);
     }
 
-    pub fn of_key(&mut self, key: KeyId, owner: UserId) {
-        self.key = Some((key, owner));
+    pub fn of(&mut self, principal: &Principal, end_user: Option<EndUserId>) {
+        self.key = Some((principal.key, principal.owner));
+        self.end_user = end_user;
     }
 
     pub fn about(&mut self, model: Arc<str>) {
@@ -174,6 +170,7 @@ impl Drop for Exchange {
             client_request_id: self.client_request_id.take(),
             endpoint: self.endpoint,
             key: self.key,
+            end_user: self.end_user.take(),
             model: self.model.take(),
             upstream: self.in_flight.as_ref().map(|in_flight| in_flight.upstream_name()),
             outcome: self.outcome,

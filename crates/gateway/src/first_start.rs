@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::Utc;
 use fluxgate_core::KeyId;
+use fluxgate_core::admin_api::KeySettings;
 use fluxgate_core::config::Config;
 use fluxgate_core::ids::OPERATOR;
 use sha2::{Digest, Sha256};
@@ -119,6 +120,7 @@ async fn make_key(store: &Store) -> Result<Option<NewFirstKey>, StoreError> {
         secret_sha256: key.secret_sha256.0,
         created_at: Utc::now(),
         expires_at: None,
+        settings: KeySettings::default(),
     };
     Ok(store.create_first_key(record).await?.then_some(NewFirstKey(key)))
 }

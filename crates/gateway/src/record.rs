@@ -6,12 +6,14 @@ use std::time::{Duration, SystemTime};
 
 use crossbeam_queue::ArrayQueue;
 use fluxgate_core::reason::Fault;
+use fluxgate_core::subject::EndUserId;
 use fluxgate_core::{KeyId, Reason, RequestId, Usage, UserId};
 use http::StatusCode;
 use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::auth::last_used::LastUsed;
 use crate::listen::ClientAddr;
 use crate::metrics::Metrics;
 use crate::router::Endpoint;
@@ -46,6 +48,7 @@ pub struct RequestRecord {
     pub client_request_id: Option<Box<str>>,
     pub endpoint: Option<Endpoint>,
     pub key: Option<(KeyId, UserId)>,
+    pub end_user: Option<EndUserId>,
     pub model: Option<Arc<str>>,
     pub upstream: Option<Arc<str>>,
     pub outcome: Outcome,
@@ -59,13 +62,14 @@ pub struct RequestRecord {
 #[derive(Debug)]
 pub struct Recorder {
     queue: ArrayQueue<RequestRecord>,
+    pub used: LastUsed,
     pub metrics: Metrics,
 }
 
 impl Recorder {
     #[must_use]
     pub fn new(metrics: Metrics) -> Arc<Self> {
-        Arc::new(Self { queue: ArrayQueue::new(QUEUE_MAX), metrics })
+        Arc::new(Self { queue: ArrayQueue::new(QUEUE_MAX), used: LastUsed::default(), metrics })
     }
 
     /// Takes a record. Where the queue is full it is counted at once, and only its line is lost.
@@ -81,6 +85,9 @@ impl Recorder {
         for _ in 0..QUEUE_MAX {
             let Some(record) = self.queue.pop() else { return };
             self.metrics.count(&record);
+            if let Some((key, _)) = record.key {
+                self.used.note(key, record.at);
+            }
             if lines.allows(record.outcome) {
                 write_line(&record);
             } else {
@@ -156,9 +163,10 @@ fn write_line(record: &RequestRecord) {
             $level!(
                 request.id = %id,
                 request.client_id = record.client_request_id.as_deref(),
-                client.address = %record.client.0.ip(),
+                client.address = %record.client,
                 route = record.endpoint.map(Endpoint::path),
                 key.id = key.map(|(key, _)| tracing::field::display(key)),
+                end_user = record.end_user.as_ref().map(EndUserId::as_str),
                 model = record.model.as_deref(),
                 upstream = record.upstream.as_deref(),
                 status = status.as_u16(),

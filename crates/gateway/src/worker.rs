@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use fluxgate_core::KeyId;
+use fluxgate_core::{KeyId, UserId};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -23,11 +23,12 @@ use crate::upstream::pool::Pools;
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// What the control side tells a data thread. The queue holds at most one entry for each open
-/// connection and each changed key.
+/// connection, each changed key and each changed user.
 #[derive(Debug)]
 enum Command {
     Serve(Accepted),
     Forget(KeyId),
+    ForgetOwner(UserId),
 }
 
 /// The two stages of an end: finish what is under way, then cut it short.
@@ -88,6 +89,13 @@ impl Workers {
             let _ = queue.send(Command::Forget(key));
         }
     }
+
+    /// The same for all keys of a user.
+    pub fn forget_owner(&self, owner: UserId) {
+        for queue in &self.queues {
+            let _ = queue.send(Command::ForgetOwner(owner));
+        }
+    }
 }
 
 /// Starts the data threads. Each ends once `stop.drain` was given and its connections are over.
@@ -142,6 +150,7 @@ fn run(
                     connections.spawn_local(connection::serve(Rc::clone(&worker), accepted));
                 }
                 Some(Command::Forget(key)) => worker.keys.forget(&key),
+                Some(Command::ForgetOwner(owner)) => worker.keys.forget_owner(owner),
                 None => break,
             }
         }

@@ -5,10 +5,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// Nothing in a test takes so long unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the kernel holds for a client that reads slowly, about.
+const NARROW_BYTES: u32 = 16 * 1024;
 
 /// A whole answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -80,6 +83,17 @@ impl Connection {
     pub async fn open(to: SocketAddr) -> Self {
         let stream = TcpStream::connect(to).await.expect("somebody listens");
         stream.set_nodelay(true).expect("the socket is alive");
+        Self { stream, read: Vec::new() }
+    }
+
+    /// One whose kernel holds little of what isn't read.
+    ///
+    /// # Panics
+    /// Where nobody listens.
+    pub async fn open_narrow(to: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket can be made");
+        socket.set_recv_buffer_size(NARROW_BYTES).expect("the socket is alive");
+        let stream = socket.connect(to).await.expect("somebody listens");
         Self { stream, read: Vec::new() }
     }
 

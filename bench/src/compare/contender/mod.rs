@@ -16,6 +16,7 @@ use super::http;
 use super::process::Process;
 use super::stage::Stage;
 use crate::bare::Design;
+use crate::dialect::Dialect;
 use crate::model;
 use crate::prompt::Prompt;
 pub use fluxgate::Ports;
@@ -57,6 +58,15 @@ impl Contender {
         matches!(self, Self::Nginx | Self::Fluxgate)
     }
 
+    /// Whether it passes this dialect on, or translates it. The experiment has one route alone.
+    pub fn speaks(self, dialect: Dialect) -> bool {
+        match self {
+            Self::Nginx => dialect != Dialect::Ollama,
+            Self::Fluxgate => true,
+            Self::BareLocal | Self::BareShared => dialect == Dialect::Chat,
+        }
+    }
+
     /// Whether its program is there.
     ///
     /// # Errors
@@ -87,8 +97,9 @@ impl Contender {
 
 impl Running {
     fn wait_until_it_serves(&mut self) -> Result<()> {
-        let request = Prompt::OneKb.request(self.clear, model::JSON, false, self.bearer.as_deref());
         let (clear, mut last) = (self.clear, None);
+        let bearer = self.bearer.as_deref();
+        let request = Prompt::OneKb.request(clear, Dialect::Chat, model::JSON, false, bearer);
         let served = self.process.wait_for("served request", || {
             let answer = http::ask(clear, &request);
             let served = matches!(answer, Ok((200, _)));

@@ -73,6 +73,10 @@ pub struct Listen {
     #[serde(rename = "body_stall_s", with = "duration")]
     #[schemars(with = "u64", range(min = 1, max = 3600))]
     pub body_stall: Duration,
+    /// How long a client may take nothing of an answer that waits for it.
+    #[serde(rename = "answer_stall_s", with = "duration")]
+    #[schemars(with = "u64", range(min = 1, max = 86_400))]
+    pub answer_stall: Duration,
     /// How long running requests have to end when the program stops.
     #[serde(rename = "drain_s", with = "duration")]
     #[schemars(with = "u64", range(min = 0, max = 3600))]
@@ -130,6 +134,7 @@ impl Default for Listen {
             header: Duration::from_secs(10),
             idle: Duration::from_secs(60),
             body_stall: Duration::from_secs(15),
+            answer_stall: Duration::from_secs(300),
             drain: Duration::from_secs(30),
             header_bytes_max: 32 * KIB,
             body_bytes_max: 32 * MIB,

@@ -33,14 +33,11 @@ mod show;
 mod suggestion;
 mod variable;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
-
-use crate::glob;
 
 pub use auth::{Argon2, Auth};
 pub use fault::{Fault, Faults};
@@ -48,7 +45,7 @@ pub use layer::{Layer, Origins, Sources};
 pub use listen::{Listen, Tls};
 pub use load::{Loaded, Program, load};
 pub use log::{Log, LogFormat};
-pub use models::{MaxTokensField, ModelSettings};
+pub use models::{MaxTokensField, ModelSettings, Models, sent_as};
 pub use shape::schema;
 pub use show::{Row, Shown};
 pub use store::{Database, Pooler, Redis};
@@ -82,7 +79,7 @@ pub struct Config {
     /// What is known of models, by globs of their names. Of those that match a name the one with
     /// the longest text before its first wildcard counts, then the first in the alphabet.
     #[schemars(extend("maxProperties" = 1024, "propertyNames" = format::model_glob()))]
-    pub models: BTreeMap<String, ModelSettings>,
+    pub models: Models,
 }
 
 impl Default for Config {
@@ -98,7 +95,7 @@ impl Default for Config {
             auth: Auth::default(),
             log: Log::default(),
             upstreams: Vec::new(),
-            models: BTreeMap::new(),
+            models: Models::new(),
         }
     }
 }
@@ -109,18 +106,5 @@ impl Config {
     #[must_use]
     pub fn effective_upstreams(&self) -> Vec<Upstream> {
         upstream::with_plain_urls(&self.upstreams, &self.downstream_ai_urls)
-    }
-
-    /// What is known of a model of this name, and the glob that it stands under.
-    #[must_use]
-    pub fn model(&self, name: &str) -> Option<(&str, &ModelSettings)> {
-        glob::most_specific(&self.models, name)
-    }
-
-    /// The name under which a request for this one is sent on: its alias's, followed to the end;
-    /// without an alias the name itself.
-    #[must_use]
-    pub fn sent_as<'a>(&'a self, name: &'a str) -> &'a str {
-        models::sent_as(&self.models, name)
     }
 }

@@ -33,10 +33,12 @@ pub enum MaxTokensField {
 }
 
 /// The entries by their globs.
-pub(super) type Models = BTreeMap<String, ModelSettings>;
+pub type Models = BTreeMap<String, ModelSettings>;
 
-/// See [`super::Config::sent_as`].
-pub(super) fn sent_as<'a>(models: &'a Models, name: &'a str) -> &'a str {
+/// The name under which a request for this one is sent on: its alias's, followed to the end;
+/// without an alias the name itself.
+#[must_use]
+pub fn sent_as<'a>(models: &'a Models, name: &'a str) -> &'a str {
     let mut entry = glob::most_specific(models, name);
     let mut sent = name;
     // A loop is a fault: no chain is longer than there are entries.

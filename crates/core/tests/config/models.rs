@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use fluxgate_core::config::{Layer, MaxTokensField, ModelSettings};
+use fluxgate_core::config::{Layer, MaxTokensField, ModelSettings, sent_as};
+use fluxgate_core::glob::most_specific;
 
 use crate::{Given, given};
 
@@ -179,11 +180,11 @@ fn the_most_specific_glob_counts_and_an_alias_is_followed_to_its_end() {
         ("one-for-all", "one-for-all"),
         ("unknown", "unknown"),
     ] {
-        assert_eq!(config.sent_as(name), sent, "{name}");
+        assert_eq!(sent_as(&config.models, name), sent, "{name}");
     }
-    let (glob, model) = config.model(config.sent_as("gpt-4")).unwrap();
+    let (glob, model) = most_specific(&config.models, sent_as(&config.models, "gpt-4")).unwrap();
     assert_eq!((glob, model.context_tokens), ("llama3*", Some(8192)));
-    assert!(config.model("unknown").is_none());
+    assert!(most_specific(&config.models, "unknown").is_none());
 }
 
 #[test]

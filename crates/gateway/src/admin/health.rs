@@ -1,8 +1,6 @@
 //! Health, readiness and metrics. Alive is who answers at all; ready is who has everything it leans
 //! on. Strangers get the status alone; what fails is named on the admin and metrics listeners.
 
-use std::time::Instant;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -39,10 +37,10 @@ pub async fn readyz(State(app): State<SharedApp>) -> impl IntoResponse {
 /// Everything that Prometheus collects.
 pub async fn metrics(State(app): State<SharedApp>) -> Response {
     app.recorder.settle(&mut LineBudget::new());
-    let (metrics, known, now) = (&app.recorder.metrics, app.upstreams.look(), Instant::now());
+    let (metrics, known) = (&app.recorder.metrics, app.upstreams.look());
     let under_way: u32 = known.upstreams.iter().map(|one| one.in_flight()).sum();
     for upstream in &known.upstreams {
-        metrics.upstream_up(&upstream.settings.name, upstream.is_up(now));
+        metrics.upstream_up(&upstream.settings.name, upstream.is_up());
     }
     metrics.requests_in_flight.set(f64::from(under_way));
     #[allow(clippy::cast_precision_loss)] // Gauges are floats; neither ever reaches 2^53.
@@ -62,8 +60,7 @@ pub async fn readiness(app: &App) -> Readiness {
         None => Dependency::Off,
     };
     let known = app.upstreams.look();
-    let now = Instant::now();
-    let reachable = known.any_listed() && known.upstreams.iter().any(|one| one.is_up(now));
+    let reachable = known.any_listed() && known.upstreams.iter().any(|one| one.is_up());
     let draining = app.stop.drain.is_cancelled();
     Readiness::new(database, redis, Dependency::up(reachable), draining)
 }

@@ -7,6 +7,7 @@ use axum::body::Body;
 use fluxgate_core::Reason;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
@@ -18,15 +19,11 @@ const BODY_BYTES_MAX: usize = 64 << 10;
 /// A whole body. Some routes read theirs before they know who is asking.
 const BODY_WITHIN: Duration = Duration::from_secs(15);
 
-/// Reads a body. `later` are members of the published API that aren't built yet.
+/// Reads a body.
 ///
 /// # Errors
 /// 415, 413 or 400, which names the member.
-pub async fn read<T: DeserializeOwned>(
-    headers: &HeaderMap,
-    body: Body,
-    later: &[&str],
-) -> Result<T, Problem> {
+pub async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Problem> {
     if !is_json(headers) {
         let text = "Send the body as JSON, with `Content-Type: application/json`.";
         return Err(Problem::new(Reason::UnsupportedMediaType, text));
@@ -42,7 +39,18 @@ pub async fn read<T: DeserializeOwned>(
         }
         Err(_) => return Err(Problem::new(Reason::BodyBroken, "The body ended early.")),
     };
-    parse(&bytes, later)
+    parse(&bytes)
+}
+
+/// The same where a body may be left out.
+///
+/// # Errors
+/// As [`read`].
+pub async fn read_or_default<T: DeserializeOwned + Default>(
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<T, Problem> {
+    if body.is_end_stream() { Ok(T::default()) } else { read(headers, body).await }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -53,7 +61,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.eq_ignore_ascii_case("application/json")
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8], later: &[&str]) -> Result<T, Problem> {
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let not_an_object = || Problem::new(Reason::InvalidJson, "The body isn't one JSON object.");
     // serde takes an array for a struct: the members' values in their order.
     if !bytes.trim_ascii_start().starts_with(b"{") {
@@ -61,10 +69,6 @@ fn parse<T: DeserializeOwned>(bytes: &[u8], later: &[&str]) -> Result<T, Problem
     }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let parsed = serde_path_to_error::deserialize(&mut reader);
-    if let Some(member) = later_member(bytes, later) {
-        let text = format!("`{member}`: this version doesn't support it yet.");
-        return Err(Problem::new(Reason::InvalidRequest, text));
-    }
     match parsed {
         Ok(value) => reader.end().map(|()| value).map_err(|_| not_an_object()),
         Err(error) if error.inner().is_data() => {
@@ -80,12 +84,6 @@ fn parse<T: DeserializeOwned>(bytes: &[u8], later: &[&str]) -> Result<T, Problem
     }
 }
 
-/// The first member that the published API has and this version hasn't.
-fn later_member<'a>(bytes: &[u8], later: &[&'a str]) -> Option<&'a str> {
-    let members: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(bytes).ok()?;
-    later.iter().find(|name| members.contains_key(**name)).copied()
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -96,7 +94,7 @@ mod tests {
 
     async fn read_as(media_type: &'static str, body: &'static str) -> Result<CreateKey, String> {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(media_type))]);
-        let read = read(&headers, Body::from(body), &["scopes"]).await;
+        let read = read(&headers, Body::from(body)).await;
         read.map_err(|problem| format!("{problem:?}"))
     }
 
@@ -105,7 +103,7 @@ mod tests {
         let json = HeaderValue::from_static("application/json");
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, json)]);
         let never = futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>();
-        let read = read::<CreateKey>(&headers, Body::from_stream(never), &[]).await;
+        let read = read::<CreateKey>(&headers, Body::from_stream(never)).await;
         assert!(format!("{:?}", read.unwrap_err()).contains("BodyStalled"));
     }
 
@@ -114,7 +112,7 @@ mod tests {
         let json = "application/json; charset=utf-8";
         assert_eq!(read_as(json, r#"{"name":"x"}"#).await.unwrap().name, "x");
         for (body, says) in [
-            (r#"{"name":"x","scopes":["models"]}"#, "`scopes`: this version doesn't support it"),
+            (r#"{"name":"x","scopes":["all"]}"#, "`scopes[0]`"),
             (r#"{"name":"x","colour":"red"}"#, "colour"),
             (r#"{"name":1}"#, "`name`: invalid type"),
             (r#"{"name":"x","name":"y"}"#, "duplicate field `name`"),
@@ -139,7 +137,7 @@ mod tests {
         let headers =
             HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
         let huge = Body::from(vec![b' '; BODY_BYTES_MAX + 1]);
-        let problem = read::<CreateKey>(&headers, huge, &[]).await.unwrap_err();
+        let problem = read::<CreateKey>(&headers, huge).await.unwrap_err();
         assert!(format!("{problem:?}").contains("BodyTooLarge"));
     }
 }

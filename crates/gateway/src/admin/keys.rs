@@ -1,11 +1,15 @@
-//! API keys, for the operator: made, listed, revoked.
+//! API keys, for the operator: made, listed, changed, given another secret, revoked.
+
+use std::str::FromStr;
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use chrono::{SubsecRound, Utc};
-use fluxgate_core::admin_api::{CreateKey, CreatedKey, Key, Page};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use fluxgate_core::admin_api::{
+    CreateKey, CreatedKey, Key, KeySettings, Page, RotateKey, Scope, UpdateKey, UserState,
+};
 use fluxgate_core::ids::OPERATOR;
 use fluxgate_core::{KeyId, Reason, Subject, UserId};
 use http::header::CACHE_CONTROL;
@@ -17,20 +21,25 @@ use super::json_body;
 use super::problem::Problem;
 use crate::app::SharedApp;
 use crate::auth::api_key::NewKey;
+use crate::proxy::headers;
 use crate::store::{
-    CreateOutcome, KeyCursor, KeyRecord, NewKeyRecord, Revocation, State as UserState, UserRef,
+    CreateOutcome, KeyCursor, KeyRecord, MalformedCursor, NewKeyRecord, Revocation, Rotation,
+    UserRef,
 };
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-/// Members of the published API that this version doesn't have.
-const LATER: [&str; 6] = ["scopes", "models", "ips", "limits", "end_user_header", "in_path"];
 const NAME_CHARS_MAX: usize = 64;
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 /// Of a second, in the stores: an answer says what a later one will.
-const STORED_DIGITS: u16 = 6;
+pub(super) const STORED_DIGITS: u16 = 6;
 const PAGE_DEFAULT: u32 = 50;
 const PAGE_MAX: u32 = 500;
+/// Globs of models, and networks, of one key.
+const ENTRIES_MAX: usize = 64;
+const MODEL_BYTES_MAX: usize = 256;
+/// 30 days.
+const OVERLAP_S_MAX: u32 = 30 * 24 * 3600;
 
 /// The query of `GET /api/v1/keys`.
 #[derive(Debug, Deserialize)]
@@ -38,6 +47,21 @@ const PAGE_MAX: u32 = 500;
 pub struct ListQuery {
     limit: Option<u32>,
     cursor: Option<String>,
+}
+
+impl ListQuery {
+    /// How many, and behind which.
+    pub(super) fn read<C: FromStr<Err = MalformedCursor>>(
+        query: Result<Query<Self>, QueryRejection>,
+    ) -> Result<(u32, Option<C>), Problem> {
+        let Query(query) = query.map_err(|rejection| invalid(rejection.body_text()))?;
+        let limit = query.limit.unwrap_or(PAGE_DEFAULT);
+        if !(1..=PAGE_MAX).contains(&limit) {
+            return Err(invalid(format!("`limit`: expected 1 to {PAGE_MAX}.")));
+        }
+        let after = query.cursor.map(|cursor| cursor.parse::<C>()).transpose();
+        Ok((limit, after.map_err(|error| invalid(format!("`cursor`: {error}.")))?))
+    }
 }
 
 /// `POST /api/v1/keys`. The key stands in this answer and nowhere else.
@@ -50,27 +74,28 @@ pub async fn create(
     body: Body,
 ) -> Result<(StatusCode, [(HeaderName, HeaderValue); 1], Json<CreatedKey>), Problem> {
     let idempotency_key = idempotency_key(&headers)?;
-    let asked: CreateKey = json_body::read(&headers, body, &LATER).await?;
+    let asked: CreateKey = json_body::read(&headers, body).await?;
     check_name(&asked.name)?;
+    let settings = asked.settings();
+    check_settings(&settings)?;
     let now = Utc::now().trunc_subsecs(STORED_DIGITS);
     let expires_at = asked.expires_at.map(|end| end.trunc_subsecs(STORED_DIGITS));
-    if expires_at.is_some_and(|end| end <= now) {
-        return Err(invalid("`expires_at`: expected a time to come."));
-    }
+    check_end(expires_at, now)?;
     let owner = match &asked.user {
         None => OPERATOR,
         Some(user) => find_owner(&app, user).await?,
     };
     let key = NewKey::generate();
-    let record = NewKeyRecord {
+    let new = NewKeyRecord {
         id: key.id,
         owner,
-        name: asked.name.clone(),
+        name: asked.name,
         secret_sha256: key.secret_sha256.0,
         created_at: now,
         expires_at,
+        settings,
     };
-    match app.store.create_key(record, OPERATOR, idempotency_key).await? {
+    match app.store.create_key(new.clone(), OPERATOR, idempotency_key).await? {
         CreateOutcome::Created => {}
         CreateOutcome::AlreadyCreated(id) => {
             let text = "This request was repeated: the key was made before, and shown then.";
@@ -78,15 +103,19 @@ pub async fn create(
         }
     }
     info!(key.id = %key.id, owner.id = %owner, "a key was made");
-    let created = CreatedKey {
-        id: key.id,
-        key: key.reveal().to_owned(),
-        subject: Subject::Key(key.id).to_string(),
-        name: asked.name,
+    let about = Key {
+        id: new.id,
+        subject: Subject::Key(new.id).to_string(),
+        name: new.name,
         owner,
         created_at: now,
         expires_at,
+        revoked_at: None,
+        last_used_at: None,
+        previous_until: None,
+        settings: new.settings,
     };
+    let created = CreatedKey { key: key.reveal().to_owned(), about };
     Ok((StatusCode::CREATED, [(CACHE_CONTROL, NO_STORE)], Json(created)))
 }
 
@@ -98,14 +127,7 @@ pub async fn list(
     State(app): State<SharedApp>,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<Page<Key>>, Problem> {
-    let Query(query) = query.map_err(|rejection| invalid(rejection.body_text()))?;
-    let limit = query.limit.unwrap_or(PAGE_DEFAULT);
-    if !(1..=PAGE_MAX).contains(&limit) {
-        return Err(invalid(format!("`limit`: expected 1 to {PAGE_MAX}.")));
-    }
-    let after = query.cursor.map(|cursor| cursor.parse::<KeyCursor>()).transpose();
-    let after = after.map_err(|error| invalid(format!("`cursor`: {error}.")))?;
-
+    let (limit, after) = ListQuery::read::<KeyCursor>(query)?;
     // One more than is shown tells whether there is another page.
     let mut records = app.store.list_keys(None, after, limit + 1).await?;
     let shown = limit as usize;
@@ -124,16 +146,83 @@ pub async fn revoke(
     State(app): State<SharedApp>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let unknown = || Problem::new(Reason::NotFound, "There is no key with this id.");
     let id: KeyId = id.parse().map_err(|_| unknown())?;
     let revocation = app.store.revoke_key(&id, Utc::now()).await?.ok_or_else(unknown)?;
-    app.directory.forget();
-    app.workers.forget(id);
+    forget(&app, id);
     match revocation {
         Revocation::Now => info!(key.id = %id, "a key was revoked"),
         Revocation::Before => {}
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// `PATCH /api/v1/keys/{id}`: what is absent stays as it is.
+///
+/// # Errors
+/// 400 for what can't be a key's facts; 404 where there is no such key.
+pub async fn update(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Key>, Problem> {
+    let id: KeyId = id.parse().map_err(|_| unknown())?;
+    let mut asked: UpdateKey = json_body::read(&headers, body).await?;
+    if let Some(name) = &asked.name {
+        check_name(name)?;
+    }
+    let now = Utc::now();
+    asked.expires_at = asked.expires_at.map(|end| end.map(|end| end.trunc_subsecs(STORED_DIGITS)));
+    check_end(asked.expires_at.flatten(), now)?;
+    if asked.scopes.as_ref().is_some_and(Vec::is_empty) {
+        return Err(invalid("`scopes`: expected at least one."));
+    }
+    let mut settings = KeySettings::default();
+    asked.clone().apply(&mut settings);
+    check_settings(&settings)?;
+    let record = app.store.update_key(&id, asked, now).await?.ok_or_else(unknown)?;
+    forget(&app, id);
+    info!(key.id = %id, "a key was changed");
+    Ok(Json(shape(record)))
+}
+
+/// `POST /api/v1/keys/{id}/rotate`: a new secret under the same id, shown in this answer alone.
+///
+/// # Errors
+/// 404 where there is no such key; 409 where it has ended.
+pub async fn rotate(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<([(HeaderName, HeaderValue); 1], Json<CreatedKey>), Problem> {
+    let id: KeyId = id.parse().map_err(|_| unknown())?;
+    let asked: RotateKey = json_body::read_or_default(&headers, body).await?;
+    let overlap_s = asked.overlap_s.unwrap_or(0);
+    if overlap_s > OVERLAP_S_MAX {
+        return Err(invalid(format!("`overlap_s`: expected at most {OVERLAP_S_MAX}.")));
+    }
+    let now = Utc::now().trunc_subsecs(STORED_DIGITS);
+    let overlap_until = (overlap_s > 0).then(|| now + TimeDelta::seconds(overlap_s.into()));
+    let key = NewKey::under(id);
+    let rotated = app.store.rotate_key(&id, key.secret_sha256.0, overlap_until, now).await?;
+    let record = match rotated.ok_or_else(unknown)? {
+        Rotation::Rotated(record) => *record,
+        Rotation::Ended => {
+            let text = "This key was revoked or has expired: make another.";
+            return Err(Problem::new(Reason::Conflict, text).about(id.to_string()));
+        }
+    };
+    forget(&app, id);
+    info!(key.id = %id, overlap_s, "a key got a new secret");
+    let created = CreatedKey { key: key.reveal().to_owned(), about: shape(record) };
+    Ok(([(CACHE_CONTROL, NO_STORE)], Json(created)))
+}
+
+/// What is known of the key here is read anew; the other replicas learn of it by the store.
+fn forget(app: &SharedApp, id: KeyId) {
+    app.directory.forget();
+    app.workers.forget(id);
 }
 
 async fn find_owner(app: &SharedApp, user: &str) -> Result<UserId, Problem> {
@@ -147,6 +236,43 @@ async fn find_owner(app: &SharedApp, user: &str) -> Result<UserId, Problem> {
         Some(user) if user.state == UserState::Active => Ok(user.id),
         Some(_) => Err(invalid("`user`: this user is disabled.")),
         None => Err(invalid("`user`: there is no such user.")),
+    }
+}
+
+fn unknown() -> Problem {
+    Problem::new(Reason::NotFound, "There is no key with this id.")
+}
+
+fn check_end(expires_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<(), Problem> {
+    if expires_at.is_some_and(|end| end <= now) {
+        return Err(invalid("`expires_at`: expected a time to come."));
+    }
+    Ok(())
+}
+
+fn check_settings(settings: &KeySettings) -> Result<(), Problem> {
+    let entry_fits = |glob: &String| {
+        (1..=MODEL_BYTES_MAX).contains(&glob.len()) && glob.chars().all(is_printable)
+    };
+    if settings.models.len() > ENTRIES_MAX || !settings.models.iter().all(entry_fits) {
+        return Err(invalid(format!(
+            "`models`: expected at most {ENTRIES_MAX} globs of 1 to {MODEL_BYTES_MAX} bytes."
+        )));
+    }
+    if settings.ips.len() > ENTRIES_MAX {
+        return Err(invalid(format!("`ips`: expected at most {ENTRIES_MAX} networks.")));
+    }
+    if settings.scopes.len() > Scope::ALL.len() {
+        return Err(invalid("`scopes`: expected each at most once."));
+    }
+    if let Some(fault) = settings.limits.fault() {
+        return Err(invalid(fault));
+    }
+    match settings.end_user_header.as_deref() {
+        Some(name) if !headers::may_name_a_person(name) => Err(invalid(
+            "`end_user_header`: expected the name of a header that means nothing else.",
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -182,6 +308,9 @@ fn shape(record: KeyRecord) -> Key {
         created_at: record.created_at,
         expires_at: record.expires_at,
         revoked_at: record.revoked_at,
+        last_used_at: record.last_used_at,
+        previous_until: record.previous.map(|(_, until)| until),
+        settings: record.settings,
     }
 }
 

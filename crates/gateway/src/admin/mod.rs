@@ -6,6 +6,7 @@
 
 pub mod keys;
 pub mod setup;
+pub mod users;
 
 pub mod health;
 pub mod page;

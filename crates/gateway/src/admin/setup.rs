@@ -4,13 +4,13 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use chrono::Utc;
-use fluxgate_core::admin_api::{SetUp, SetUpDone, User};
+use fluxgate_core::admin_api::{SetUp, SetUpDone};
 use fluxgate_core::{Reason, Secret};
 use http::{HeaderMap, StatusCode, Uri};
 use tracing::info;
 
 use super::problem::Problem;
-use super::{json_body, origin};
+use super::{json_body, origin, users};
 use crate::app::SharedApp;
 use crate::auth::password::{self, PasswordError};
 use crate::first_start::token_sha256;
@@ -27,7 +27,7 @@ pub async fn set_up(
     body: Body,
 ) -> Result<(StatusCode, Json<SetUpDone>), Problem> {
     origin::check(&headers, &uri, app.settings.load().public_url.as_ref())?;
-    let asked: SetUp = json_body::read(&headers, body, &[]).await?;
+    let asked: SetUp = json_body::read(&headers, body).await?;
     let token = token_sha256(&asked.token);
     // First, so that strangers can't have passwords hashed.
     if !app.store.has_setup_token(&token).await? {
@@ -41,9 +41,7 @@ pub async fn set_up(
     match app.store.create_first_admin(&email, &phc, Some(&token), Utc::now()).await? {
         FirstAdmin::Created(user) => {
             info!(user.id = %user.id, "the first administrator was set up");
-            let email = Some(email.as_str().to_owned());
-            let user = User { id: user.id, email, role: user.role };
-            Ok((StatusCode::CREATED, Json(SetUpDone { user })))
+            Ok((StatusCode::CREATED, Json(SetUpDone { user: users::shape(user) })))
         }
         FirstAdmin::Exists | FirstAdmin::TokenRefused => Err(token_refused()),
         FirstAdmin::EmailTaken => {

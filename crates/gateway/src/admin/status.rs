@@ -2,7 +2,6 @@
 //! configuration again, to end.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
@@ -46,7 +45,6 @@ pub async fn status(State(app): State<SharedApp>) -> Json<Status> {
 /// The upstreams in the order of the configuration.
 pub async fn upstreams(State(app): State<SharedApp>) -> Json<Page<UpstreamStatus>> {
     let known = app.upstreams.snapshot();
-    let now = Instant::now();
     let items = known
         .upstreams
         .iter()
@@ -54,7 +52,7 @@ pub async fn upstreams(State(app): State<SharedApp>) -> Json<Page<UpstreamStatus
             name: upstream.settings.name.to_string(),
             url: mask_url(&upstream.settings.url),
             kind: upstream.kind().map(|kind| Kind::name(kind).to_owned()),
-            up: upstream.is_up(now),
+            up: upstream.is_up(),
             in_flight: upstream.in_flight(),
             models: known
                 .offers()

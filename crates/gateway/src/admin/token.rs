@@ -50,7 +50,8 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 async fn slow_down(client: Option<ClientAddr>) {
     if let Ok(Ok(_turn)) = timeout(TURN_WITHIN, WRONG_TURN.acquire()).await {
         // Within the turn: a flood of guesses isn't a flood of lines.
-        warn!(?client, "a wrong operator's token");
+        let client = client.map(tracing::field::display);
+        warn!(client.address = client, "a wrong operator's token");
         sleep(WRONG_TAKES).await;
     }
 }

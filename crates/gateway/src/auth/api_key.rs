@@ -27,14 +27,17 @@ impl NewKey {
     /// Draws a key from the system's random source.
     #[must_use]
     pub fn generate() -> Self {
-        let mut random = rand::rng();
-        let mut draw = |count: usize| -> Vec<u8> {
-            (0..count)
-                .filter_map(|_| BASE62.get(random.random_range(0..BASE62.len())).copied())
-                .collect()
-        };
-        let (id, secret) = (draw(KeyId::LEN), draw(RANDOM_LEN));
-        let mut text = [PREFIX, &id, b"-", &secret].concat();
+        Self::of(&draw(KeyId::LEN))
+    }
+
+    /// Another secret for a key that exists.
+    #[must_use]
+    pub fn under(id: KeyId) -> Self {
+        Self::of(id.as_str().as_bytes())
+    }
+
+    fn of(id: &[u8]) -> Self {
+        let mut text = [PREFIX, id, b"-", &draw(RANDOM_LEN)].concat();
         text.extend_from_slice(&checksum(&text));
         let presented = PresentedKey::parse(&text);
         let (id, secret_sha256) = match &presented {
@@ -49,6 +52,12 @@ impl NewKey {
     pub fn reveal(&self) -> &str {
         &self.text
     }
+}
+
+fn draw(count: usize) -> Vec<u8> {
+    let mut random = rand::rng();
+    let letter = |_| BASE62.get(random.random_range(0..BASE62.len())).copied();
+    (0..count).filter_map(letter).collect()
 }
 
 impl fmt::Debug for NewKey {

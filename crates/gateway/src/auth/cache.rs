@@ -7,11 +7,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fluxgate_core::KeyId;
 use fluxgate_core::subject::AddressPrefix;
+use fluxgate_core::{KeyId, UserId};
 use tokio::time::Instant;
 
-use super::directory::{Found, KeyDirectory, Occasion, Principal};
+use super::directory::{Found, KeyDirectory, Occasion};
+use super::outage::TRY_AGAIN_AFTER;
+use super::principal::Principal;
 
 /// After this a key's facts are read anew, in the background.
 const FRESH: Duration = Duration::from_secs(60);
@@ -38,7 +40,8 @@ struct Inner {
 struct Entry {
     principal: Option<Arc<Principal>>,
     read_at: Instant,
-    refreshing: bool,
+    /// When its facts are read anew; `None` while they are.
+    refresh_at: Option<Instant>,
 }
 
 impl KeyCache {
@@ -61,43 +64,45 @@ impl KeyCache {
         self.0.forgotten.set(self.0.forgotten.get() + 1);
         self.0.entries.borrow_mut().remove(key);
     }
+
+    /// Drops what is known of a user's keys: the user's facts changed.
+    pub fn forget_owner(&self, owner: UserId) {
+        self.0.forgotten.set(self.0.forgotten.get() + 1);
+        let theirs = |entry: &Entry| entry.principal.as_ref().is_some_and(|p| p.owner == owner);
+        self.0.entries.borrow_mut().retain(|_, entry| !theirs(entry));
+    }
 }
 
 impl Inner {
     fn known(self: &Rc<Self>, key: KeyId, now: Instant) -> Option<Found> {
         let mut entries = self.entries.borrow_mut();
         let entry = entries.get_mut(&key)?;
-        let age = now.duration_since(entry.read_at);
-        match &entry.principal {
-            None => (age < UNKNOWN).then_some(Found::Unknown),
-            Some(_) if age >= USABLE => None,
-            Some(principal) => {
-                if age >= FRESH && !entry.refreshing {
-                    entry.refreshing = true;
-                    let inner = Rc::clone(self);
-                    tokio::task::spawn_local(
-                        async move { inner.read(key, Occasion::Refresh).await },
-                    );
-                }
-                Some(Found::Known(Arc::clone(principal)))
-            }
+        let found = entry.usable(now)?;
+        if entry.begins_refresh(now) {
+            let inner = Rc::clone(self);
+            tokio::task::spawn_local(async move { inner.read(key, Occasion::Refresh).await });
         }
+        Some(found)
     }
 
     async fn read(&self, key: KeyId, occasion: Occasion) -> Found {
         let forgotten = self.forgotten.get();
         let found = self.directory.look_up(key, occasion).await;
+        let mut entries = self.entries.borrow_mut();
         if forgotten != self.forgotten.get() {
+            // Another key's change, as a rule: this one's next use reads it.
+            if let Some(entry) = entries.get_mut(&key) {
+                entry.try_again(Instant::now());
+            }
             return found;
         }
-        let mut entries = self.entries.borrow_mut();
         let principal = match &found {
             Found::Known(principal) => Some(Arc::clone(principal)),
             Found::Unknown => None,
             Found::CantTell => {
-                // The next use after a while may try again; until then the old facts serve.
+                // A later use tries again; until then the old facts serve.
                 if let Some(entry) = entries.get_mut(&key) {
-                    entry.refreshing = false;
+                    entry.try_again(Instant::now());
                 }
                 return found;
             }
@@ -105,8 +110,38 @@ impl Inner {
         if entries.len() >= KEYS_MAX && !entries.contains_key(&key) {
             make_room(&mut entries);
         }
-        entries.insert(key, Entry { principal, read_at: Instant::now(), refreshing: false });
+        entries.insert(key, Entry::new(principal, Instant::now()));
         found
+    }
+}
+
+impl Entry {
+    fn new(principal: Option<Arc<Principal>>, read_at: Instant) -> Self {
+        Self { principal, read_at, refresh_at: Some(read_at + FRESH) }
+    }
+
+    fn usable(&self, now: Instant) -> Option<Found> {
+        let age = now.duration_since(self.read_at);
+        match &self.principal {
+            None => (age < UNKNOWN).then_some(Found::Unknown),
+            Some(principal) => (age < USABLE).then(|| Found::Known(Arc::clone(principal))),
+        }
+    }
+
+    /// Whether this use has the facts read anew.
+    fn begins_refresh(&mut self, now: Instant) -> bool {
+        let begins = self.refresh_at.is_some_and(|at| at <= now);
+        if begins {
+            self.refresh_at = None;
+        }
+        begins
+    }
+
+    /// The reading came to nothing.
+    fn try_again(&mut self, now: Instant) {
+        if self.refresh_at.is_none() {
+            self.refresh_at = Some(now + TRY_AGAIN_AFTER);
+        }
     }
 }
 
@@ -123,5 +158,58 @@ fn make_room(entries: &mut HashMap<KeyId, Entry>) {
             left = left.saturating_sub(1);
             !drop
         });
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use chrono::DateTime;
+    use fluxgate_core::admin_api::{KeySettings, UserState};
+    use fluxgate_core::ids::OPERATOR;
+
+    use super::*;
+    use crate::store::KeyRecord;
+
+    fn known(read_at: Instant) -> Entry {
+        let record = KeyRecord {
+            id: "0123456789Ab".parse().unwrap(),
+            owner: OPERATOR,
+            name: String::new(),
+            secret_sha256: [0; 32],
+            created_at: DateTime::UNIX_EPOCH,
+            expires_at: None,
+            revoked_at: None,
+            last_used_at: None,
+            previous: None,
+            settings: KeySettings::default(),
+            owner_state: UserState::Active,
+        };
+        Entry::new(Some(Arc::new(record.into())), read_at)
+    }
+
+    #[test]
+    fn a_keys_facts_are_read_anew_after_a_minute_and_used_for_fifteen() {
+        let start = Instant::now();
+        let mut entry = known(start);
+        assert!(!entry.begins_refresh(start + FRESH / 2));
+        assert!(entry.begins_refresh(start + FRESH));
+        assert!(!entry.begins_refresh(start + FRESH), "that is under way");
+        assert!(entry.usable(start + FRESH * 14).is_some());
+        assert!(entry.usable(start + FRESH * 15).is_none());
+    }
+
+    #[test]
+    fn a_store_that_cant_answer_is_asked_again_a_second_later() {
+        let start = Instant::now();
+        let (mut entry, mut asked) = (known(start), 0);
+        for use_ in 0..500 {
+            let now = start + FRESH + Duration::from_millis(10) * use_;
+            if entry.begins_refresh(now) {
+                asked += 1;
+                entry.try_again(now);
+            }
+        }
+        assert_eq!(asked, 5);
     }
 }

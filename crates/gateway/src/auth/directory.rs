@@ -5,42 +5,20 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use chrono::{DateTime, Utc};
+use fluxgate_core::KeyId;
 use fluxgate_core::subject::AddressPrefix;
-use fluxgate_core::{KeyId, UserId};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tracing::warn;
+use tracing::{debug, info, warn};
 
-use super::api_key::SecretHash;
 use super::guesses::GuessBudget;
-use crate::store::{KeyRecord, Store};
+use super::outage::Outage;
+use super::principal::Principal;
+use crate::store::{Store, StoreError};
 
 /// Look-ups under way at the same time; the store answers a few at once, so that more would only
 /// wait for it.
 const FLIGHTS_MAX: usize = 1_024;
-
-/// What a request needs to know of its key.
-#[derive(Debug)]
-pub struct Principal {
-    pub key: KeyId,
-    pub owner: UserId,
-    pub secret_sha256: SecretHash,
-    pub expires_at: Option<DateTime<Utc>>,
-    pub revoked: bool,
-}
-
-impl From<KeyRecord> for Principal {
-    fn from(record: KeyRecord) -> Self {
-        Self {
-            key: record.id,
-            owner: record.owner,
-            secret_sha256: SecretHash(record.secret_sha256),
-            expires_at: record.expires_at,
-            revoked: record.revoked_at.is_some(),
-        }
-    }
-}
 
 /// The answer of a look-up.
 #[derive(Clone, Debug)]
@@ -65,6 +43,7 @@ struct State {
     /// Counts what was forgotten: a look-up that began before a change isn't joined after it.
     epoch: u64,
     guesses: GuessBudget,
+    outage: Outage,
 }
 
 /// Why a key is looked up.
@@ -79,8 +58,12 @@ pub enum Occasion {
 impl KeyDirectory {
     #[must_use]
     pub fn new(store: Store, control: Handle) -> Arc<Self> {
-        let state =
-            State { flights: HashMap::new(), epoch: 0, guesses: GuessBudget::new(Instant::now()) };
+        let state = State {
+            flights: HashMap::new(),
+            epoch: 0,
+            guesses: GuessBudget::new(Instant::now()),
+            outage: Outage::default(),
+        };
         Arc::new(Self { store, control, state: Mutex::new(state) })
     }
 
@@ -111,15 +94,20 @@ impl KeyDirectory {
 
     async fn fly(&self, flight: (KeyId, u64), occasion: Occasion) {
         let (key, _) = flight;
-        let found = match self.store.find_key(&key).await {
-            Ok(Some(record)) => Found::Known(Arc::new(record.into())),
-            Ok(None) => Found::Unknown,
+        let answer = self.store.find_key(&key).await;
+        let mut state = self.state();
+        let found = match answer {
+            Ok(record) => {
+                if state.outage.answered() {
+                    info!("keys can be looked up again");
+                }
+                record.map_or(Found::Unknown, |record| Found::Known(Arc::new(record.into())))
+            }
             Err(error) => {
-                warn!(key.id = %key, %error, "can't look up a key");
+                state.failed(key, &error);
                 Found::CantTell
             }
         };
-        let mut state = self.state();
         if let (Found::Unknown, Occasion::PresentedFrom(address)) = (&found, occasion) {
             state.guesses.spend(address, Instant::now());
         }
@@ -140,7 +128,17 @@ impl State {
     fn has_room(&mut self, occasion: Occasion) -> bool {
         match occasion {
             Occasion::PresentedFrom(address) => self.guesses.has_room(address, Instant::now()),
-            Occasion::Refresh => true,
+            Occasion::Refresh => self.outage.may_ask(Instant::now()),
+        }
+    }
+
+    fn failed(&mut self, key: KeyId, error: &StoreError) {
+        if !error.is_unavailable() {
+            warn!(key.id = %key, %error, "can't look up a key");
+        } else if self.outage.failed(Instant::now()) {
+            warn!(%error, "keys can't be looked up: those that are known are served from memory");
+        } else {
+            debug!(key.id = %key, %error, "can't look up a key");
         }
     }
 }

@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use chrono::Utc;
 use fluxgate_core::Reason;
+use fluxgate_core::admin_api::Scope;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderName};
 
 use super::api_key::PresentedKey;
 use super::cache::KeyCache;
-use super::directory::{Found, Principal};
+use super::directory::Found;
+use super::in_path::KeyInPath;
+use super::principal::Principal;
 use crate::dialect::Refusal;
 use crate::listen::ClientAddr;
 
@@ -21,15 +24,20 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// Finds the key's principal.
 ///
 /// # Errors
-/// 401 for a credential that is missing or wrong, 503 where we can't tell.
+/// 401 for a credential that is missing or wrong, 403 where it may not be used for this, 503
+/// where we can't tell.
 pub async fn caller(
     keys: &KeyCache,
     client: ClientAddr,
     headers: &HeaderMap,
+    in_path: Option<&KeyInPath>,
 ) -> Result<Arc<Principal>, Refusal> {
-    let text = credential(headers)?;
+    let text = match in_path {
+        Some(key) => key.as_bytes(),
+        None => credential(headers)?,
+    };
     let presented = PresentedKey::parse(text).ok_or_else(invalid)?;
-    let principal = match keys.find(presented.id, client.0.ip().into()).await {
+    let principal = match keys.find(presented.id, client.0.into()).await {
         Found::Known(principal) => principal,
         Found::Unknown => return Err(invalid()),
         Found::CantTell => {
@@ -37,16 +45,16 @@ pub async fn caller(
             return Err(Refusal::new(Reason::KeyCheckUnavailable, text).retry_after(RETRY_AFTER));
         }
     };
-    if !principal.secret_sha256.matches(&presented.hash()) {
+    let now = Utc::now();
+    if !principal.opens_with(&presented.hash(), now) {
         return Err(invalid());
     }
-    // What a key has become is told only to whoever knows its secret.
-    if principal.revoked {
-        return Err(Refusal::new(Reason::KeyRevoked, "This API key was revoked."));
+    principal.check_alive(now)?;
+    if in_path.is_some() && !principal.in_path {
+        let text = "This API key may not stand in a path: send it in a header.";
+        return Err(Refusal::new(Reason::InvalidKey, text));
     }
-    if principal.expires_at.is_some_and(|end| end <= Utc::now()) {
-        return Err(Refusal::new(Reason::KeyExpired, "This API key has expired."));
-    }
+    principal.check_use(client.0, Scope::Models)?;
     Ok(principal)
 }
 

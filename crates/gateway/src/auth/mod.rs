@@ -6,4 +6,8 @@ pub mod cache;
 pub mod directory;
 mod guesses;
 pub mod identify;
+pub mod in_path;
+pub mod last_used;
+mod outage;
 pub mod password;
+pub mod principal;

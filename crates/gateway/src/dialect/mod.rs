@@ -13,6 +13,7 @@ mod responses;
 pub mod translate;
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -50,6 +51,8 @@ pub enum Framing {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ask {
     pub model: String,
+    /// Where the model's name stands in the body, quotes included.
+    pub model_at: Range<usize>,
     pub stream: bool,
     /// Asks the stream for its usage, where the upstream takes that.
     pub usage_edit: Option<Edit>,
@@ -63,9 +66,10 @@ pub struct Ask {
 
 impl Ask {
     /// A document from a model.
-    fn of(model: String, prompt_estimate: u64) -> Self {
+    fn of((model, model_at): (String, Range<usize>), prompt_estimate: u64) -> Self {
         Self {
             model,
+            model_at,
             stream: false,
             usage_edit: None,
             withhold_usage: false,
@@ -81,6 +85,15 @@ pub struct Edit {
     pub at: usize,
     pub until: usize,
     pub with: Bytes,
+}
+
+impl Edit {
+    /// Puts another model's name in the place of this one.
+    #[must_use]
+    pub fn model(at: &Range<usize>, name: &str) -> Self {
+        let with = serde_json::to_vec(name).unwrap_or_default().into();
+        Self { at: at.start, until: at.end, with }
+    }
 }
 
 /// A refusal on its way to the client.
@@ -216,13 +229,13 @@ fn expect_kind(outline: &Outline<'_>, field: Field, expected: &Expected) -> Resu
     }
 }
 
-fn required_string(outline: &Outline<'_>, field: Field) -> Result<String, Refusal> {
+fn required_string(outline: &Outline<'_>, field: Field) -> Result<(String, Range<usize>), Refusal> {
     let value = outline
         .field(field)
         .filter(|value| !value.is_null())
         .ok_or_else(|| missing(field.name()))?;
     match value.as_str() {
-        Some(text) if !text.is_empty() => Ok(text.into_owned()),
+        Some(text) if !text.is_empty() => Ok((text.into_owned(), value.range)),
         _ => Err(wrong_type(field.name(), "a string that isn't empty")),
     }
 }

@@ -1,7 +1,6 @@
 //! An accepted socket and its place in the count of connections.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,21 +9,11 @@ use fluxgate_core::subject::AddressPrefix;
 
 use super::ListenerKind;
 
-/// The address at the other end of the socket: a proxy's, where one stands in front.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct ClientAddr(pub SocketAddr);
-
-impl fmt::Display for ClientAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 /// A socket on its way to a data thread. It is counted until it is dropped.
 #[derive(Debug)]
 pub struct Accepted {
     pub socket: std::net::TcpStream,
-    pub client: ClientAddr,
+    pub peer: SocketAddr,
     pub kind: ListenerKind,
     pub place: Place,
 }

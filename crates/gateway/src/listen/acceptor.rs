@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::ListenerKind;
-use super::accepted::{Accepted, ClientAddr, ConnectionCount};
+use super::accepted::{Accepted, ConnectionCount};
 use crate::worker::Workers;
 
 /// Connections that the kernel may hold for us; it caps this at `net.core.somaxconn`.
@@ -67,7 +67,7 @@ impl Bound {
                 accepted = self.listener.accept() => accepted,
             };
             match accepted {
-                Ok((socket, client)) => self.deal(socket, client, &workers, &count),
+                Ok((socket, peer)) => self.deal(socket, peer, &workers, &count),
                 Err(error) if is_connection_error(&error) => {
                     debug!(%error, "a client left before it was accepted");
                 }
@@ -82,23 +82,18 @@ impl Bound {
     fn deal(
         &self,
         socket: tokio::net::TcpStream,
-        client: SocketAddr,
+        peer: SocketAddr,
         workers: &Workers,
         count: &Arc<ConnectionCount>,
     ) {
-        let Some(place) = count.admit(client.ip()) else {
-            debug!(%client, "connection closed: too many are open");
+        let Some(place) = count.admit(peer.ip()) else {
+            debug!(%peer, "connection closed: too many are open");
             return;
         };
         // Without it small answers wait 40 ms for the other side's delayed acknowledgement.
         let handed = socket.set_nodelay(true).and_then(|()| socket.into_std());
         match handed {
-            Ok(socket) => workers.serve(Accepted {
-                socket,
-                client: ClientAddr(client),
-                kind: self.kind,
-                place,
-            }),
+            Ok(socket) => workers.serve(Accepted { socket, peer, kind: self.kind, place }),
             Err(error) => debug!(%error, "the accepted socket is dead"),
         }
     }

@@ -1,9 +1,12 @@
 //! One client connection on its data thread: handshake, protocol, limits of waiting, draining.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -18,8 +21,9 @@ use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use super::ListenerKind;
-use super::accepted::{Accepted, ClientAddr};
+use super::accepted::Accepted;
 use super::deadline::{Deadline, WaitLimits};
+use super::delivery;
 use super::timed_io::{TimedIo, Transport};
 use crate::middleware;
 use crate::proxy::OutBody;
@@ -36,7 +40,7 @@ const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 /// before the connection is closed (CVE-2023-44487, "rapid reset").
 const PENDING_RESETS_MAX: usize = 20;
 const LOCAL_RESETS_MAX: usize = 256;
-/// While requests are served no wait is limited here; the timer looks again after this long.
+/// While nothing is waited for, the timer looks again after this long.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// After an abort answers under way end at once; whoever has none by then is let go.
@@ -45,14 +49,15 @@ const CUT_WITHIN: Duration = Duration::from_secs(1);
 /// What a request may know of the connection that it came on.
 #[derive(Debug)]
 pub struct ConnectionInfo {
-    pub client: ClientAddr,
+    /// The address at the other end of the socket: a proxy's, where one stands in front.
+    pub peer: IpAddr,
     pub kind: ListenerKind,
     pub deadline: Rc<Deadline>,
 }
 
 /// Serves the connection to its end.
 pub async fn serve(worker: Rc<Worker>, accepted: Accepted) {
-    let Accepted { socket, client, kind, place } = accepted;
+    let Accepted { socket, peer, kind, place } = accepted;
     let settings = worker.app.settings.load_full();
     let Ok(socket) = TcpStream::from_std(socket) else { return };
 
@@ -66,8 +71,8 @@ pub async fn serve(worker: Rc<Worker>, accepted: Accepted) {
                 let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                 (Transport::Tls(Box::new(TokioIo::new(stream))), http2)
             }
-            Ok(Err(error)) => return debug!(%error, %client, "TLS handshake failed"),
-            Err(_) => return debug!(%client, "TLS handshake took too long"),
+            Ok(Err(error)) => return debug!(%error, %peer, "TLS handshake failed"),
+            Err(_) => return debug!(%peer, "TLS handshake took too long"),
         }
     } else {
         (Transport::Clear(TokioIo::new(socket)), false)
@@ -78,26 +83,29 @@ pub async fn serve(worker: Rc<Worker>, accepted: Accepted) {
             first_byte: settings.limits.first_byte,
             header: settings.limits.header,
             idle: settings.limits.idle,
+            answer_stall: settings.limits.answer_stall,
         },
         Instant::now(),
     );
     if http2 {
         deadline.multiplexed();
     }
-    let info = Rc::new(ConnectionInfo { client, kind, deadline: Rc::clone(&deadline) });
+    let info = Rc::new(ConnectionInfo { peer: peer.ip(), kind, deadline: Rc::clone(&deadline) });
     let io = TimedIo::new(transport, Rc::clone(&deadline));
     let service = service_fn({
         let worker = Rc::clone(&worker);
         move |request: Request<Incoming>| {
             let (worker, info) = (Rc::clone(&worker), Rc::clone(&info));
+            let serving = info.deadline.serve();
             async move {
-                Ok::<Response<OutBody>, Infallible>(middleware::serve(worker, info, request).await)
+                let response = middleware::serve(worker, info, request).await;
+                Ok::<Response<OutBody>, Infallible>(response.map(|body| body.held_by(serving)))
             }
         }
     });
 
     if http2 {
-        let connection = http2::Builder::new(LocalExecutor)
+        let connection = http2::Builder::new(LocalExecutor(Rc::clone(&deadline)))
             .timer(TokioTimer::new())
             .max_concurrent_streams(settings.limits.h2_streams)
             .max_header_list_size(settings.limits.header_bytes)
@@ -136,22 +144,35 @@ where
                 Stage::Aborting => std::future::pending().await,
             }
         };
+        let next = poll_fn(|cx| {
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                return Poll::Ready(Some(ended));
+            }
+            // What the connection did may have moved its deadline. The timer follows at once where
+            // that is nearer now, else when it rings.
+            if stage != Stage::Aborting
+                && let Some(at) = deadline.at().filter(|at| *at < timer.deadline())
+            {
+                timer.as_mut().reset(at);
+            }
+            timer.as_mut().poll(cx).map(|()| None)
+        });
         tokio::select! {
             biased;
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    debug!(%error, "connection ended");
+            next = next => {
+                if let Some(ended) = next {
+                    return ended.unwrap_or_else(|error| debug!(%error, "connection ended"));
                 }
-                return;
-            }
-            () = timer.as_mut() => {
                 if stage == Stage::Aborting {
                     return debug!("connection closed: its answers didn't end with the drain");
                 }
-                // The deadline moves with each request; the timer follows only when it rings.
                 let now = Instant::now();
                 match deadline.at() {
-                    Some(at) if at <= now => return debug!("connection closed: nothing came in time"),
+                    Some(at) if at <= now && deadline.last_call() => {
+                        connection.as_mut().graceful_shutdown();
+                        timer.as_mut().reset(deadline.at().unwrap_or(now + LOOK_AGAIN));
+                    }
+                    Some(at) if at <= now => return debug!("connection closed: its wait is over"),
                     Some(at) => timer.as_mut().reset(at),
                     None => timer.as_mut().reset(now + LOOK_AGAIN),
                 }
@@ -176,15 +197,23 @@ enum Stage {
     Aborting,
 }
 
-/// Spawns HTTP/2's stream tasks on the data thread that owns the connection.
-#[derive(Clone, Copy, Debug)]
-struct LocalExecutor;
+/// Spawns HTTP/2's stream tasks on the data thread that owns the connection, each within the
+/// limits of its delivery.
+#[derive(Clone, Debug)]
+struct LocalExecutor(Rc<Deadline>);
 
 impl<F> hyper::rt::Executor<F> for LocalExecutor
 where
     F: Future<Output = ()> + 'static,
 {
     fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
+        // hyper calls the service, which begins a delivery, and then spawns that request's stream.
+        match self.0.take_newest() {
+            Some(delivery) => {
+                let stall = self.0.answer_stall();
+                tokio::task::spawn_local(delivery::deliver(future, delivery, stall));
+            }
+            None => drop(tokio::task::spawn_local(future)),
+        }
     }
 }

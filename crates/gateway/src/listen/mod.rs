@@ -7,11 +7,14 @@ pub mod accepted;
 pub mod acceptor;
 pub mod connection;
 pub mod deadline;
+pub mod delivery;
+pub mod forwarded;
 pub mod framing;
 pub mod timed_io;
 pub mod tls;
 
-pub use accepted::{Accepted, ClientAddr};
+pub use accepted::Accepted;
+pub use forwarded::ClientAddr;
 
 /// What a listener serves.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -1,4 +1,5 @@
-//! A client's socket, in clear or under TLS, that tells the connection's deadline of each arrival.
+//! A client's socket, in clear or under TLS, that tells the connection's deadline of each
+//! arrival, and when the client takes nothing.
 
 use std::io;
 use std::pin::Pin;
@@ -32,6 +33,14 @@ impl TimedIo {
     pub fn new(transport: Transport, deadline: Rc<Deadline>) -> Self {
         Self { transport, deadline }
     }
+
+    fn written<T>(&self, written: Poll<T>) -> Poll<T> {
+        match written {
+            Poll::Ready(_) => self.deadline.took(),
+            Poll::Pending => self.deadline.blocked(),
+        }
+        written
+    }
 }
 
 impl hyper::rt::Read for TimedIo {
@@ -56,17 +65,19 @@ impl hyper::rt::Write for TimedIo {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.transport {
+        let written = match &mut self.transport {
             Transport::Clear(io) => Pin::new(io).poll_write(cx, buf),
             Transport::Tls(io) => Pin::new(io.as_mut()).poll_write(cx, buf),
-        }
+        };
+        self.written(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.transport {
+        let flushed = match &mut self.transport {
             Transport::Clear(io) => Pin::new(io).poll_flush(cx),
             Transport::Tls(io) => Pin::new(io.as_mut()).poll_flush(cx),
-        }
+        };
+        self.written(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -88,9 +99,10 @@ impl hyper::rt::Write for TimedIo {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.transport {
+        let written = match &mut self.transport {
             Transport::Clear(io) => Pin::new(io).poll_write_vectored(cx, bufs),
             Transport::Tls(io) => Pin::new(io.as_mut()).poll_write_vectored(cx, bufs),
-        }
+        };
+        self.written(written)
     }
 }

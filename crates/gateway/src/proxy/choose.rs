@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use fluxgate_core::config::{self, Models};
+
 use crate::dialect::Dialect;
 use crate::router::Endpoint;
 use crate::upstream::catalog::{Offer, Snapshot};
@@ -32,6 +34,13 @@ pub const fn way(dialect: Dialect, kind: Kind) -> Option<(u8, Way)> {
         (Dialect::Ollama, Kind::OpenAi) => Some((1, Way::Translated)),
         (Dialect::Ollama, Kind::Anthropic) => None,
     }
+}
+
+/// The model that requests for this name are sent to, where the name is an alias.
+#[must_use]
+pub fn alias_of(models: &Models, name: &str) -> Option<Box<str>> {
+    let sent_as = config::sent_as(models, name);
+    (sent_as != name).then(|| sent_as.into())
 }
 
 /// The offer for a model as a client of the dialect names it, where any of its upstreams can serve

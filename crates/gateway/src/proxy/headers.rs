@@ -30,6 +30,15 @@ fn stays_here(name: &str) -> bool {
     }
 }
 
+/// Whether a header may be set up to name the people whom a key stands for: one that stays here
+/// already has another meaning, and one that says what the body is must go up.
+#[must_use]
+pub fn may_name_a_person(name: &str) -> bool {
+    const MEANT: [&str; 5] = ["content-type", "accept", "user-agent", "traceparent", "tracestate"];
+    name.parse::<HeaderName>()
+        .is_ok_and(|name| !stays_here(name.as_str()) && !MEANT.contains(&name.as_str()))
+}
+
 /// Whether a model server's header comes back.
 pub fn comes_back(name: &str) -> bool {
     match name {
@@ -41,15 +50,23 @@ pub fn comes_back(name: &str) -> bool {
     }
 }
 
+/// The headers of a request, and the one that names whom it is for.
+#[derive(Clone, Copy)]
+pub struct OfClient<'a> {
+    pub all: &'a HeaderMap,
+    pub private: Option<&'a HeaderName>,
+}
+
 /// Puts the headers of a request to an upstream behind its first line.
 pub fn upwards(
-    client: &HeaderMap,
+    client: OfClient<'_>,
     upstream: &Upstream,
     request_id: &HeaderValue,
     head: &mut RequestHead,
 ) {
+    let OfClient { all: client, private } = client;
     for (name, value) in client {
-        if !stays_here(name.as_str()) && !is_nominated(client, name) {
+        if !stays_here(name.as_str()) && Some(name) != private && !is_nominated(client, name) {
             head.header(name.as_str(), value);
         }
     }

@@ -6,7 +6,7 @@
 
 pub mod body;
 mod choose;
-mod headers;
+pub mod headers;
 mod listing;
 mod out;
 mod relay;
@@ -26,8 +26,10 @@ use hyper::body::Incoming;
 pub use out::OutBody;
 
 use crate::auth::identify;
+use crate::auth::in_path::KeyInPath;
+use crate::auth::principal::Principal;
 use crate::dialect::outline::{Outline, OutlineFault};
-use crate::dialect::{self, Ask, Refusal};
+use crate::dialect::{self, Ask, Edit, Refusal};
 use crate::exchange::Exchange;
 use crate::middleware;
 use crate::router::Endpoint;
@@ -74,12 +76,12 @@ async fn serve(
     exchange: &mut Exchange,
 ) -> Result<Served, Refusal> {
     // Identify.
-    let principal = identify::caller(&worker.keys, exchange.client, request.headers()).await?;
-    exchange.of_key(principal.key, principal.owner);
-
     let (head, body) = request.into_parts();
+    let in_path = head.extensions.get::<KeyInPath>();
+    let principal = identify::caller(&worker.keys, exchange.client, &head.headers, in_path).await?;
+    exchange.of(&principal, principal.end_user(&head.headers));
     if let Some(listing) = listing::Listing::of(endpoint) {
-        return listing.answer(worker, &head).await.map(Served::Here);
+        return listing.answer(worker, &principal, &head).await.map(Served::Here);
     }
 
     // Read.
@@ -92,9 +94,16 @@ async fn serve(
     let ask = read(endpoint, &body.bytes)?;
 
     // Choose.
-    let snapshot = offering(worker, endpoint, &ask.model, exchange).await?;
-    let offer = choose::offer(&snapshot, &ask.model, endpoint.dialect());
-    let Some(offer) = offer else { return Err(no_such_model(&snapshot)) };
+    let alias_of = choose::alias_of(&worker.app.settings.load().models, &ask.model);
+    let model = alias_of.as_deref().unwrap_or(&ask.model);
+    let snapshot = offering(worker, endpoint, model, exchange).await;
+    let offer = choose::offer(&snapshot, model, endpoint.dialect());
+    let Some(offer) = offer else { return Err(no_such_model(&snapshot, &principal)) };
+    let by_alias = alias_of.is_some() && principal.may_use(&ask.model);
+    if !by_alias && !principal.may_use(&offer.model.id) {
+        let text = "This API key may not use this model.";
+        return Err(Refusal::new(Reason::ModelNotAllowed, text).param("model"));
+    }
     exchange.about(Arc::clone(&offer.model.id));
     if ask.load_only {
         return Ok(Served::Here(loaded(endpoint, &ask.model)));
@@ -104,8 +113,16 @@ async fn serve(
     }
 
     // Send.
-    let model = &offer.model.id;
-    let sending = Sending { worker, endpoint, head: &head, body: &body.bytes, ask: &ask, model };
+    let sending = Sending {
+        worker,
+        endpoint,
+        head: &head,
+        body: &body.bytes,
+        ask: &ask,
+        end_user_header: principal.end_user_header(),
+        model: &offer.model.id,
+        model_edit: alias_of.as_deref().map(|name| Edit::model(&ask.model_at, name)),
+    };
     let answer = sending.to_one_of(offer, exchange).await?;
     Ok(Served::Upstream(Box::new(answer), ask))
 }
@@ -171,35 +188,35 @@ const fn reason_of(fault: OutlineFault) -> Reason {
     }
 }
 
-/// A snapshot that offers the model for this route; the listings are read once more where the
-/// present one doesn't.
+/// What is known once the listings were read again, where the present ones don't offer the model
+/// for this route.
 async fn offering(
     worker: &Worker,
     endpoint: Endpoint,
     model: &str,
     exchange: &mut Exchange,
-) -> Result<Arc<Snapshot>, Refusal> {
+) -> Arc<Snapshot> {
     let offers = |snapshot: &Snapshot| choose::offer(snapshot, model, endpoint.dialect()).is_some();
     let snapshot = worker.app.upstreams.snapshot();
     if offers(&snapshot) {
-        return Ok(snapshot);
+        return snapshot;
     }
     let waiting = Instant::now();
-    worker.app.upstreams.read_on_demand().await;
+    worker.app.upstreams.read_until(offers).await;
     exchange.waited(waiting);
-    let snapshot = worker.app.upstreams.snapshot();
-    if offers(&snapshot) { Ok(snapshot) } else { Err(no_such_model(&snapshot)) }
+    worker.app.upstreams.snapshot()
 }
 
 /// Names in the refusal of an unknown model: a screenful.
 const NAMED_MODELS_MAX: usize = 20;
 
-fn no_such_model(snapshot: &Snapshot) -> Refusal {
+fn no_such_model(snapshot: &Snapshot, principal: &Principal) -> Refusal {
     if !snapshot.any_listed() {
         let text = "No model server has told its models yet. Try again shortly.";
         return Refusal::new(Reason::ModelsUnknown, text).retry_after(send::RETRY_AFTER);
     }
-    let models = snapshot.models();
+    let mut models = snapshot.models();
+    models.retain(|model| principal.may_use(model));
     let mut named = models.iter().take(NAMED_MODELS_MAX).copied().collect::<Vec<_>>().join(", ");
     if models.len() > NAMED_MODELS_MAX {
         named.push_str(", …");

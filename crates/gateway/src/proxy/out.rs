@@ -9,6 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use thiserror::Error;
 
 use super::relay::Relay;
+use crate::listen::deadline::Serving;
 
 /// An answer that can't be finished: the connection is cut, so that nobody takes it for whole.
 #[derive(Debug, Error)]
@@ -21,7 +22,11 @@ pub enum CutShort {
 
 /// See the module.
 #[derive(Debug)]
-pub struct OutBody(Kind);
+pub struct OutBody {
+    kind: Kind,
+    /// The connection counts as serving until hyper has all of the body, or none of it any more.
+    serving: Option<Serving>,
+}
 
 #[derive(Debug)]
 enum Kind {
@@ -34,22 +39,36 @@ enum Kind {
 impl OutBody {
     #[must_use]
     pub const fn empty() -> Self {
-        Self(Kind::Full(None))
+        Self::new(Kind::Full(None))
     }
 
     #[must_use]
     pub fn full(bytes: Bytes) -> Self {
-        Self(Kind::Full(Some(bytes).filter(|bytes| !bytes.is_empty())))
+        Self::new(Kind::Full(Some(bytes).filter(|bytes| !bytes.is_empty())))
     }
 
     #[must_use]
-    pub fn control(body: AxumBody) -> Self {
-        Self(Kind::Control(body))
+    pub const fn control(body: AxumBody) -> Self {
+        Self::new(Kind::Control(body))
     }
 
     #[must_use]
     pub fn relay(relay: Relay) -> Self {
-        Self(Kind::Relay(Box::new(relay)))
+        Self::new(Kind::Relay(Box::new(relay)))
+    }
+
+    /// Holds the guard of the connection that it goes out on.
+    #[must_use]
+    pub fn held_by(self, serving: Serving) -> Self {
+        serving.answer(match &self.kind {
+            Kind::Relay(relay) => Some(relay.end()),
+            Kind::Full(_) | Kind::Control(_) => None,
+        });
+        Self { serving: Some(serving), ..self }
+    }
+
+    const fn new(kind: Kind) -> Self {
+        Self { kind, serving: None }
     }
 }
 
@@ -61,7 +80,7 @@ impl Body for OutBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
-        match &mut self.0 {
+        let frame = match &mut self.kind {
             Kind::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Kind::Control(body) => Pin::new(body)
                 .poll_frame(cx)
@@ -69,11 +88,15 @@ impl Body for OutBody {
             Kind::Relay(relay) => {
                 relay.poll_next(cx).map(|bytes| bytes.map(|bytes| bytes.map(Frame::data)))
             }
+        };
+        if let Some(serving) = &self.serving {
+            serving.asked(frame.is_pending());
         }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.kind {
             Kind::Full(bytes) => bytes.is_none(),
             Kind::Control(body) => body.is_end_stream(),
             Kind::Relay(relay) => relay.is_over(),
@@ -81,7 +104,7 @@ impl Body for OutBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.kind {
             Kind::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
             Kind::Control(body) => body.size_hint(),
             Kind::Relay(relay) => relay.size_hint(),

@@ -60,6 +60,8 @@ pub struct Relay {
     /// `None` once it is settled.
     exchange: Option<Box<Exchange>>,
     wait: Wait,
+    /// The request's, whatever part of the answer is still to come.
+    end: Instant,
 }
 
 /// What is waited for while the upstream is silent. The timer and the watch on our own end cost an
@@ -93,6 +95,7 @@ impl Relay {
                 Some(AnswerReader::new(dialect, framing, ask.withhold_usage))
             }
         };
+        let end = Instant::from_std(exchange.started()) + source.upstream.settings.request;
         let mut relay = Self {
             source: Some(source),
             dialect,
@@ -105,6 +108,7 @@ impl Relay {
             unread_bytes: 0,
             exchange: Some(exchange),
             wait: Wait::default(),
+            end,
         };
         // Nobody asks for the body of an answer that has none.
         if relay.source.as_ref().is_some_and(|source| source.body.is_over()) {
@@ -145,6 +149,12 @@ impl Relay {
                 }
             }
         }
+    }
+
+    /// When the answer is given up. Whoever drives the connection keeps this too: nobody asks for a
+    /// piece while the client has no room.
+    pub const fn end(&self) -> Instant {
+        self.end
     }
 
     /// Whether nothing more comes.
@@ -260,12 +270,7 @@ impl Relay {
             .reader
             .as_ref()
             .is_some_and(|reader| reader.framing() == Framing::Sse && reader.between_frames());
-        let settings = &source.upstream.settings;
-        let started = self
-            .exchange
-            .as_ref()
-            .map_or_else(std::time::Instant::now, |exchange| exchange.started());
-        self.wait.poll(cx, comments, settings.idle, Instant::from_std(started) + settings.request)
+        self.wait.poll(cx, comments, source.upstream.settings.idle, self.end)
     }
 }
 
@@ -314,8 +319,10 @@ impl Wait {
 impl Drop for Relay {
     fn drop(&mut self) {
         if let Some(exchange) = self.exchange.take() {
+            let over = Instant::now() >= self.end;
+            let reason = if over { Reason::RequestTimeout } else { Reason::ClientGone };
             let usage = self.usage();
-            exchange.cut(Reason::ClientGone, usage);
+            exchange.cut(reason, usage);
         }
     }
 }

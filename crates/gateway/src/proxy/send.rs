@@ -8,7 +8,7 @@ use bytes::Bytes;
 use fluxgate_core::{Reason, Usage};
 use http::header::{HeaderMap, RETRY_AFTER as RETRY_AFTER_HEADER};
 use http::request::Parts;
-use http::{Method, StatusCode};
+use http::{HeaderName, Method, StatusCode};
 use memchr::memmem;
 use tokio::time::timeout;
 use tracing::{debug, warn};
@@ -39,15 +39,19 @@ pub struct Sending<'a> {
     pub head: &'a Parts,
     pub body: &'a Bytes,
     pub ask: &'a Ask,
+    /// It names whom the request is for, and stays here.
+    pub end_user_header: Option<&'a HeaderName>,
     /// The model as the catalog names it.
     pub model: &'a str,
+    /// Puts its name into the body, where the client named an alias.
+    pub model_edit: Option<Edit>,
 }
 
 /// What goes up to one upstream.
 pub(super) struct Outward<'a> {
     pub path: &'a str,
     pub body: &'a Bytes,
-    pub edit: Option<&'a Edit>,
+    pub edits: [Option<&'a Edit>; 2],
 }
 
 /// An upstream's answer that is passed on.
@@ -88,7 +92,7 @@ impl Sending<'_> {
         loop {
             let now = Instant::now();
             let rank = |upstream: &Upstream| choose::rank_for(upstream, self.endpoint, now);
-            let Some((index, upstream)) = offer.best(rank, tried, now) else { break };
+            let Some((index, upstream)) = offer.best(rank, tried) else { break };
             tried |= 1 << index;
             exchange.through(upstream.enter());
             match self.to(upstream, exchange).await {
@@ -112,7 +116,11 @@ impl Sending<'_> {
             return self.translated(upstream, exchange).await;
         }
         let usage_edit = self.ask.usage_edit.as_ref().filter(|_| upstream.takes_stream_usage());
-        let mut outward = Outward { path: self.endpoint.path(), body: self.body, edit: usage_edit };
+        let mut outward = Outward {
+            path: self.endpoint.path(),
+            body: self.body,
+            edits: [self.model_edit.as_ref(), usage_edit],
+        };
         let (head, mut body) = self.send(upstream, &outward, exchange).await?;
         if let Some(route) = self.endpoint.optional()
             && matches!(head.status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)
@@ -126,7 +134,7 @@ impl Sending<'_> {
             let body = AnswerBody::Read(bytes, None);
             return Ok(Answer { upstream: Arc::clone(upstream), head, body });
         }
-        if outward.edit.is_some() && head.status == StatusCode::BAD_REQUEST {
+        if usage_edit.is_some() && head.status == StatusCode::BAD_REQUEST {
             let bytes = self.read(upstream, &mut body).await?;
             self.worker.pools.keep(upstream, body);
             if !names_stream_options(&bytes) {
@@ -135,7 +143,7 @@ impl Sending<'_> {
             }
             // It doesn't know the field that we put in: once more, as the client wrote it.
             upstream.refuse_stream_usage();
-            outward.edit = None;
+            outward.edits = [self.model_edit.as_ref(), None];
             let (head, body) = self.send(upstream, &outward, exchange).await?;
             return self.judge(upstream, head, body);
         }
@@ -148,7 +156,7 @@ impl Sending<'_> {
         outward: &Outward<'_>,
         exchange: &mut Exchange,
     ) -> Result<(AnswerHead, Body), Failure> {
-        let body = splice(outward.body, outward.edit.into_iter().collect());
+        let body = splice(outward.body, outward.edits.into_iter().flatten().collect());
         let bytes = body.iter().map(Bytes::len).sum();
         let head = self.head(upstream, outward.path, bytes, exchange);
         let request = Outgoing { head: &head, body: &body };
@@ -194,7 +202,8 @@ impl Sending<'_> {
     ) -> RequestHead {
         let path = [&*upstream.base_path, path];
         let mut head = RequestHead::new(&Method::POST, path, &upstream.host);
-        headers::upwards(&self.head.headers, upstream, &exchange.id_header(), &mut head);
+        let client = headers::OfClient { all: &self.head.headers, private: self.end_user_header };
+        headers::upwards(client, upstream, &exchange.id_header(), &mut head);
         head.end(body_bytes)
     }
 
@@ -234,7 +243,7 @@ impl Sending<'_> {
         let (worker, upstream) = (std::rc::Rc::clone(self.worker), Arc::clone(upstream));
         // Bounded in time and bytes, and owned by the data thread that it runs on.
         tokio::task::spawn_local(async move {
-            if let Ok(Ok(_)) = timeout(REST_WITHIN, body.collect(ERROR_BYTES_MAX)).await {
+            if let Ok(Ok(())) = timeout(REST_WITHIN, body.discard(ERROR_BYTES_MAX)).await {
                 worker.pools.keep(&upstream, body);
             }
         });
@@ -243,7 +252,7 @@ impl Sending<'_> {
 
 fn failure(upstream: &Upstream, error: &SendError) -> Failure {
     let first = match error {
-        SendError::Dial(_) => upstream.failed(Instant::now()),
+        SendError::Dial(_) => upstream.failed(),
         SendError::Unsent | SendError::Ended | SendError::Io(_) | SendError::BadHead(_) => false,
     };
     if first {

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use fluxgate_core::{Reason, Usage};
+use fluxgate_core::{Reason, Usage, glob};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use memchr::memmem;
 use tokio::time::timeout;
 
 use super::send::{Answer, AnswerBody, Failure, Outward, Sending, broke_off, names_stream_options};
-use crate::dialect::translate::{self, Asked, Lines, MaxTokensField, Request, Target};
+use crate::dialect::translate::{self, Asked, Lines, Request, Target};
 use crate::dialect::{AnswerReader, Dialect, Framing, Refusal};
 use crate::exchange::Exchange;
 use crate::upstream::Upstream;
@@ -78,16 +78,21 @@ impl Sending<'_> {
         upstream: &Arc<Upstream>,
         exchange: &mut Exchange,
     ) -> Result<(Request, AnswerHead, AnswerBody), Failure> {
+        let max_tokens_field = {
+            let settings = self.worker.app.settings.load();
+            let known = glob::most_specific(&settings.models, self.model);
+            known.map(|(_, model)| model.max_tokens_field).unwrap_or_default()
+        };
         loop {
             let target = Target {
                 model: self.model,
-                max_tokens_field: MaxTokensField::default(),
+                max_tokens_field,
                 extra_fields: upstream.takes_extra_fields(),
             };
             let request =
                 translate::request(self.endpoint, self.body, target).map_err(Failure::Final)?;
             let edit = request.usage_edit.as_ref().filter(|_| upstream.takes_stream_usage());
-            let outward = Outward { path: request.path, body: &request.body, edit };
+            let outward = Outward { path: request.path, body: &request.body, edits: [None, edit] };
             let (head, mut body) = self.send(upstream, &outward, exchange).await?;
             let doubtful =
                 matches!(head.status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY);

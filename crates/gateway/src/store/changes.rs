@@ -8,6 +8,8 @@ use super::{Store, StoreError};
 
 /// The kind of a change of a key's facts; its subject is the key's.
 pub const KEY: &str = "key";
+/// The kind of a change of a user's facts, which concern all of their keys.
+pub const USER: &str = "user";
 /// How long a change is listed: longer than any replica uses facts that it read before.
 pub const CHANGES_KEPT: TimeDelta = TimeDelta::hours(1);
 /// In one answer; a reader that gets as many asks again.

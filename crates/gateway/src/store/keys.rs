@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use fluxgate_core::admin_api::{KeySettings, UserState};
 use fluxgate_core::{KeyId, Subject, UserId};
 use sqlx::types::Uuid;
 use thiserror::Error;
@@ -28,6 +29,11 @@ pub struct KeyRecord {
     pub created_at: DateTime<Utc>,
     pub expires_at: Option<DateTime<Utc>>,
     pub revoked_at: Option<DateTime<Utc>>,
+    pub last_used_at: Option<DateTime<Utc>>,
+    /// The secret before the last rotation, and until when it opens as well.
+    pub previous: Option<([u8; 32], DateTime<Utc>)>,
+    pub settings: KeySettings,
+    pub owner_state: UserState,
 }
 
 /// A key that is to be made. Times are kept to the microsecond.
@@ -39,6 +45,7 @@ pub struct NewKeyRecord {
     pub secret_sha256: [u8; 32],
     pub created_at: DateTime<Utc>,
     pub expires_at: Option<DateTime<Utc>>,
+    pub settings: KeySettings,
 }
 
 /// What became of a create.
@@ -69,14 +76,42 @@ pub struct KeyCursor {
 #[error("expected the next_cursor of an earlier answer")]
 pub struct MalformedCursor;
 
-type KeyRow = (String, Uuid, String, Vec<u8>, StoredTime, Option<StoredTime>, Option<StoredTime>);
+/// A row of [`select_keys`].
+pub(super) type KeyRow = (
+    String,
+    Uuid,
+    String,
+    Vec<u8>,
+    StoredTime,
+    Option<StoredTime>,
+    Option<StoredTime>,
+    Option<StoredTime>,
+    Option<Vec<u8>>,
+    Option<StoredTime>,
+    String,
+    String,
+);
+
+/// The one statement that reads keys, with what stands behind its tables.
+macro_rules! select_keys {
+    ($rest:literal) => {
+        concat!(
+            "SELECT k.id, k.owner, k.name, k.secret_sha256, k.created_at, k.expires_at, \
+             k.revoked_at, k.last_used_at, k.previous_sha256, k.previous_until, k.settings, \
+             u.state FROM api_keys k JOIN users u ON u.id = k.owner ",
+            $rest
+        )
+    };
+}
+pub(super) use select_keys;
 
 /// Keeps a key, in the transaction that may.
 macro_rules! insert {
     ($tx:ident, $new:ident) => {
         $tx.sql(
-            "INSERT INTO api_keys (id, owner, name, secret_sha256, created_at, expires_at) \
-             VALUES ($1, $2, $3, $4, $5, $6)",
+            "INSERT INTO api_keys \
+             (id, owner, name, secret_sha256, created_at, expires_at, settings) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
         )
         .bind($new.id.to_string())
         .bind($new.owner.0)
@@ -84,6 +119,7 @@ macro_rules! insert {
         .bind($new.secret_sha256.to_vec())
         .bind(StoredTime($new.created_at))
         .bind($new.expires_at.map(StoredTime))
+        .bind(settings_text(&$new.settings))
         .execute($tx.connection())
         .await?
     };
@@ -94,10 +130,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn find_key(&self, key: &KeyId) -> Result<Option<KeyRecord>, StoreError> {
         let row: Option<KeyRow> = reading!(self, |tx| {
-            let found = tx.rows(
-                "SELECT id, owner, name, secret_sha256, created_at, expires_at, revoked_at \
-                 FROM api_keys WHERE id = $1",
-            );
+            let found = tx.rows(select_keys!("WHERE k.id = $1"));
             found.bind(key.to_string()).fetch_optional(tx.connection()).await?
         })?;
         row.map(KeyRecord::try_from).transpose()
@@ -188,12 +221,11 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<KeyRecord>, StoreError> {
         let rows: Vec<KeyRow> = reading!(self, |tx| {
-            tx.rows(
-                "SELECT id, owner, name, secret_sha256, created_at, expires_at, revoked_at \
-                 FROM api_keys WHERE ($1 IS NULL OR owner = $1) \
-                 AND ($2 IS NULL OR (created_at, id) < ($2, $3)) \
-                 ORDER BY created_at DESC, id DESC LIMIT $4",
-            )
+            tx.rows(select_keys!(
+                "WHERE ($1 IS NULL OR k.owner = $1) \
+                 AND ($2 IS NULL OR (k.created_at, k.id) < ($2, $3)) \
+                 ORDER BY k.created_at DESC, k.id DESC LIMIT $4"
+            ))
             .bind(owner.map(|owner| owner.0))
             .bind(after.map(|cursor| StoredTime(cursor.created_at)))
             .bind(after.map(|cursor| cursor.id.to_string()))
@@ -244,23 +276,35 @@ impl TryFrom<KeyRow> for KeyRecord {
     type Error = StoreError;
 
     fn try_from(row: KeyRow) -> Result<Self, StoreError> {
-        let (id, owner, name, secret_sha256, created_at, expires_at, revoked_at) = row;
+        let (id, owner, name, secret, created, expires, revoked, used, previous, until, ..) = row;
+        let (settings, owner_state) = (row.10, row.11);
+        let sha256 = |bytes: Vec<u8>| <[u8; 32]>::try_from(bytes).map_err(|_| MALFORMED);
+        let previous = previous.map(sha256).transpose()?.zip(until.map(|time| time.0));
         Ok(Self {
             id: key_id(&id)?,
             owner: UserId(owner),
             name,
-            secret_sha256: secret_sha256
-                .try_into()
-                .map_err(|_| StoreError::Malformed("api_keys"))?,
-            created_at: created_at.0,
-            expires_at: expires_at.map(|time| time.0),
-            revoked_at: revoked_at.map(|time| time.0),
+            secret_sha256: sha256(secret)?,
+            created_at: created.0,
+            expires_at: expires.map(|time| time.0),
+            revoked_at: revoked.map(|time| time.0),
+            last_used_at: used.map(|time| time.0),
+            previous,
+            settings: serde_json::from_str(&settings).map_err(|_| MALFORMED)?,
+            owner_state: super::users::state(&owner_state)?,
         })
     }
 }
 
+const MALFORMED: StoreError = StoreError::Malformed("api_keys");
+
+/// How settings are kept.
+pub(super) fn settings_text(settings: &KeySettings) -> String {
+    serde_json::to_string(settings).unwrap_or_default()
+}
+
 fn key_id(text: &str) -> Result<KeyId, StoreError> {
-    text.parse().map_err(|_| StoreError::Malformed("api_keys"))
+    text.parse().map_err(|_| MALFORMED)
 }
 
 impl fmt::Display for KeyCursor {

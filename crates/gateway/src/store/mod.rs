@@ -4,9 +4,11 @@
 //! Every call is one transaction of at most two seconds. It must not know HTTP, nor what a key
 //! looks like beyond its id and the hash of its secret.
 
+mod accounts;
 mod changes;
 mod email;
 mod error;
+mod key_changes;
 mod keys;
 mod users;
 
@@ -19,11 +21,13 @@ mod transaction;
 use fluxgate_core::config::Pooler;
 use fluxgate_core::secret::SecretUrl;
 
+pub use accounts::{CreatedUser, UserCursor};
 pub use changes::Change;
 pub use email::{Email, MalformedEmail};
 pub use error::StoreError;
+pub use key_changes::Rotation;
 pub use keys::{CreateOutcome, KeyCursor, KeyRecord, MalformedCursor, NewKeyRecord, Revocation};
-pub use users::{FirstAdmin, State, UserRecord, UserRef};
+pub use users::{FirstAdmin, UserRecord, UserRef};
 
 use postgres::Postgres;
 use sqlite::Sqlite;

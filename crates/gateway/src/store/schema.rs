@@ -7,17 +7,31 @@ pub struct Migration {
     pub script: &'static str,
 }
 
-pub const POSTGRES: &[Migration] = &[Migration {
-    version: 1,
-    name: "accounts",
-    script: include_str!("../../migrations/postgres/0001_accounts.sql"),
-}];
+pub const POSTGRES: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "accounts",
+        script: include_str!("../../migrations/postgres/0001_accounts.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "keys",
+        script: include_str!("../../migrations/postgres/0002_keys.sql"),
+    },
+];
 
-pub const SQLITE: &[Migration] = &[Migration {
-    version: 1,
-    name: "accounts",
-    script: include_str!("../../migrations/sqlite/0001_accounts.sql"),
-}];
+pub const SQLITE: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "accounts",
+        script: include_str!("../../migrations/sqlite/0001_accounts.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "keys",
+        script: include_str!("../../migrations/sqlite/0002_keys.sql"),
+    },
+];
 
 /// Applies in a transaction what is missing, and makes the deployment's secret where it has none.
 /// `$exists` answers whether the table of versions is there: asking doesn't need the right to

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use fluxgate_core::UserId;
-use fluxgate_core::admin_api::Role;
+use fluxgate_core::admin_api::{Role, UserState};
 use fluxgate_core::ids::OPERATOR;
 use sqlx::types::Uuid;
 
@@ -17,15 +17,8 @@ pub struct UserRecord {
     /// The built-in user `operator` has none.
     pub email: Option<Email>,
     pub role: Role,
-    pub state: State,
+    pub state: UserState,
     pub created_at: DateTime<Utc>,
-}
-
-/// Whether a user may do anything at all.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum State {
-    Active,
-    Disabled,
 }
 
 /// How a user is named.
@@ -47,7 +40,7 @@ pub enum FirstAdmin {
     EmailTaken,
 }
 
-type UserRow = (Uuid, Option<String>, String, String, StoredTime);
+pub(super) type UserRow = (Uuid, Option<String>, String, String, StoredTime);
 
 impl Store {
     /// # Errors
@@ -58,13 +51,8 @@ impl Store {
             UserRef::Email(email) => (None, Some(email.as_str().to_owned())),
         };
         let row: Option<UserRow> = reading!(self, |tx| {
-            tx.rows(
-                "SELECT id, email, role, state, created_at FROM users WHERE id = $1 OR email = $2",
-            )
-            .bind(id)
-            .bind(email)
-            .fetch_optional(tx.connection())
-            .await?
+            let found = tx.rows(FIND_USER).bind(id).bind(email);
+            found.fetch_optional(tx.connection()).await?
         })?;
         row.map(UserRecord::try_from).transpose()
     }
@@ -97,7 +85,7 @@ impl Store {
             id: UserId::generate(),
             email: Some(email.clone()),
             role: Role::Admin,
-            state: State::Active,
+            state: UserState::Active,
             created_at: now,
         };
         writing!(self, |tx| {
@@ -189,27 +177,33 @@ impl Store {
     }
 }
 
+/// Reads a user by id or by address.
+pub(super) const FIND_USER: &str =
+    "SELECT id, email, role, state, created_at FROM users WHERE id = $1 OR email = $2";
 const HAS_ADMIN: &str = "SELECT EXISTS (SELECT 1 FROM users WHERE role = 'admin' AND id <> $1)";
 
 impl TryFrom<UserRow> for UserRecord {
     type Error = StoreError;
 
-    fn try_from((id, email, role, state, created_at): UserRow) -> Result<Self, StoreError> {
-        const MALFORMED: StoreError = StoreError::Malformed("users");
+    fn try_from((id, email, role, state_text, created_at): UserRow) -> Result<Self, StoreError> {
         Ok(Self {
             id: UserId(id),
             email: email.map(|email| email.parse().map_err(|_| MALFORMED)).transpose()?,
-            role: match role.as_str() {
-                "admin" => Role::Admin,
-                "member" => Role::Member,
-                _ => return Err(MALFORMED),
-            },
-            state: match state.as_str() {
-                "active" => State::Active,
-                "disabled" => State::Disabled,
-                _ => return Err(MALFORMED),
-            },
+            role: role_of(&role)?,
+            state: state(&state_text)?,
             created_at: created_at.0,
         })
     }
+}
+
+const MALFORMED: StoreError = StoreError::Malformed("users");
+
+fn role_of(text: &str) -> Result<Role, StoreError> {
+    [Role::Admin, Role::Member].into_iter().find(|role| role.name() == text).ok_or(MALFORMED)
+}
+
+/// A state as it is kept.
+pub(super) fn state(text: &str) -> Result<UserState, StoreError> {
+    let all = [UserState::Active, UserState::Disabled];
+    all.into_iter().find(|state| state.name() == text).ok_or(MALFORMED)
 }

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Instant;
 
 use serde_json::value::RawValue;
 
@@ -173,7 +172,6 @@ impl Offer {
         &self,
         rank: impl Fn(&Upstream) -> Option<u8>,
         tried: u64,
-        now: Instant,
     ) -> Option<(usize, &Arc<Upstream>)> {
         self.upstreams
             .iter()
@@ -181,60 +179,7 @@ impl Offer {
             .take(u64::BITS as usize)
             .filter(|(index, _)| tried & (1 << index) == 0)
             .filter_map(|(index, upstream)| Some((rank(upstream)?, index, upstream)))
-            .min_by_key(|(rank, _, upstream)| (!upstream.is_up(now), *rank, upstream.in_flight()))
+            .min_by_key(|(rank, _, upstream)| (!upstream.is_up(), *rank, upstream.in_flight()))
             .map(|(_, index, upstream)| (index, upstream))
-    }
-}
-
-/// Whether a glob (`*` for any characters, `?` for one) matches the whole name.
-#[must_use]
-pub fn glob_matches(glob: &str, name: &str) -> bool {
-    let (glob, name) = (glob.as_bytes(), name.as_bytes());
-    let (mut at, mut in_glob) = (0, 0);
-    // Where to go on when what follows the last star doesn't match.
-    let mut star: Option<(usize, usize)> = None;
-    while let Some(byte) = name.get(at) {
-        match glob.get(in_glob) {
-            Some(b'*') => {
-                star = Some((in_glob + 1, at));
-                in_glob += 1;
-                continue;
-            }
-            Some(b'?') => {}
-            Some(wanted) if wanted == byte => {}
-            _ => match &mut star {
-                Some((after, from)) => {
-                    *from += 1;
-                    (in_glob, at) = (*after, *from);
-                    continue;
-                }
-                None => return false,
-            },
-        }
-        at += 1;
-        in_glob += 1;
-    }
-    glob.get(in_glob..).is_none_or(|rest| rest.iter().all(|byte| *byte == b'*'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn globs_match_whole_names() {
-        for (glob, name, matches) in [
-            ("llama*", "llama3:8b", true),
-            ("llama*", "codellama", false),
-            ("*", "", true),
-            ("gpt-?o", "gpt-4o", true),
-            ("gpt-?o", "gpt-4.1o", false),
-            ("a*b*c", "a-b-b-c", true),
-            ("a*b*c", "a-b-b-cd", false),
-            ("exact", "exact", true),
-            ("exact", "exactly", false),
-        ] {
-            assert_eq!(glob_matches(glob, name), matches, "{glob} {name}");
-        }
     }
 }

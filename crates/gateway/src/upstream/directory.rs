@@ -7,15 +7,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::catalog::{Listing, Snapshot};
-use super::{UnusableUpstream, Upstream, UpstreamSettings, discovery};
+use super::discovery::{self, DiscoveryError};
+use super::{UnusableUpstream, Upstream, UpstreamSettings};
 
 /// How often a listing is read.
 const READ_EVERY: Duration = Duration::from_secs(30);
@@ -37,19 +39,27 @@ pub struct Upstreams {
 #[derive(Debug, Default)]
 struct State {
     entries: Vec<Entry>,
-    /// Whoever waits for the reading that is under way.
-    waiting: Vec<oneshot::Sender<()>>,
-    reading: bool,
-    last_reading: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Entry {
     upstream: Arc<Upstream>,
     listing: Option<Arc<Listing>>,
-    due: Instant,
+    reading: Reading,
     /// Whether the last reading failed, so that a change is told once.
     failed: Option<bool>,
+}
+
+/// Where an upstream's listing is between two readings.
+#[derive(Debug)]
+enum Reading {
+    Due(Instant),
+    /// With whoever waits for it.
+    UnderWay(Vec<oneshot::Sender<()>>),
+    Done {
+        at: Instant,
+        due: Instant,
+    },
 }
 
 impl Upstreams {
@@ -81,32 +91,22 @@ impl Upstreams {
     /// [`UnusableUpstream`]; nothing is changed then.
     pub fn set(&self, all: Vec<UpstreamSettings>) -> Result<(), UnusableUpstream> {
         let mut state = self.state();
-        let mut entries = Vec::new();
-        for settings in all {
-            let known = state.entries.iter().find(|entry| entry.upstream.settings == settings);
-            let entry = match known {
-                Some(entry) => Entry {
-                    upstream: Arc::clone(&entry.upstream),
-                    listing: entry.listing.clone(),
-                    ..*entry
-                },
-                None => Entry {
-                    upstream: Arc::new(Upstream::new(
-                        self.next_serial.fetch_add(1, Ordering::Relaxed),
-                        settings,
-                    )?),
-                    listing: None,
-                    due: Instant::now(),
-                    failed: None,
-                },
-            };
-            entries.push(entry);
+        let made: Vec<Option<Arc<Upstream>>> = all
+            .iter()
+            .map(|settings| {
+                if state.entries.iter().any(|entry| entry.upstream.settings == *settings) {
+                    return Ok(None);
+                }
+                let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
+                Upstream::new(serial, settings.clone()).map(|upstream| Some(Arc::new(upstream)))
+            })
+            .collect::<Result<_, _>>()?;
+        let mut known = std::mem::take(&mut state.entries);
+        for (settings, made) in all.iter().zip(made) {
+            let stays = known.iter().position(|entry| entry.upstream.settings == *settings);
+            let entry = stays.map(|index| known.swap_remove(index));
+            state.entries.extend(entry.or_else(|| made.map(Entry::new)));
         }
-        if entries.iter().any(|entry| entry.listing.is_none()) {
-            // A newcomer may have what was asked for a moment ago.
-            state.last_reading = None;
-        }
-        state.entries = entries;
         self.publish(&state);
         Ok(())
     }
@@ -116,73 +116,66 @@ impl Upstreams {
         let mut tick = tokio::time::interval(TICK);
         loop {
             tokio::select! {
-                _ = tick.tick() => self.read_due().await,
+                _ = tick.tick() => self.read_due(),
                 () = stop.cancelled() => return,
             }
         }
     }
 
     /// Has the listings read because somebody asked for what they don't hold, and waits for it.
-    /// Whoever asks meanwhile waits for the same reading; one that is a second old or younger
+    /// Whoever asks meanwhile waits for the same readings; one that is a second old or younger
     /// counts.
     pub async fn read_on_demand(self: &Arc<Self>) {
+        self.read_until(|_| false).await;
+    }
+
+    /// The same, but waits no longer than until `found` is content with what has come.
+    pub async fn read_until(self: &Arc<Self>, found: impl Fn(&Snapshot) -> bool) {
+        let mut readings: FuturesUnordered<_> = {
+            let (mut state, now) = (self.state(), Instant::now());
+            let asked = state.entries.iter_mut().filter(|entry| !entry.was_read_just_before(now));
+            asked.map(|entry| self.read(entry)).collect()
+        };
+        // A reader always answers; if it is gone, so is its upstream.
+        while readings.next().await.is_some() {
+            if found(&self.look()) {
+                return;
+            }
+        }
+    }
+
+    fn read_due(self: &Arc<Self>) {
+        let (mut state, now) = (self.state(), Instant::now());
+        for entry in state.entries.iter_mut().filter(|entry| entry.is_due(now)) {
+            drop(self.read(entry));
+        }
+    }
+
+    /// Joins the reading of a listing, which begins where there is none. It has a limit of its own,
+    /// and its outcome is published as it comes.
+    fn read(self: &Arc<Self>, entry: &mut Entry) -> oneshot::Receiver<()> {
         let (sender, done) = oneshot::channel();
-        {
-            let mut state = self.state();
-            let now = Instant::now();
-            let recent = |at: Instant| now.duration_since(at) < ON_DEMAND_EVERY;
-            if !state.reading && state.last_reading.is_some_and(recent) {
-                return;
-            }
-            state.waiting.push(sender);
-            if !state.reading {
-                state.reading = true;
-                state.entries.iter_mut().for_each(|entry| entry.due = now);
-                let upstreams = Arc::clone(self);
-                self.control.spawn(async move { upstreams.read().await });
-            }
+        if let Reading::UnderWay(waiting) = &mut entry.reading {
+            waiting.push(sender);
+            return done;
         }
-        // The reader always answers; if it is gone, so are we soon.
-        let _ = done.await;
+        entry.reading = Reading::UnderWay(vec![sender]);
+        let (upstreams, upstream) = (Arc::clone(self), Arc::clone(&entry.upstream));
+        self.control.spawn(async move {
+            let answer = discovery::ask(&upstream).await;
+            upstreams.take(&upstream, answer);
+        });
+        done
     }
 
-    async fn read_due(self: &Arc<Self>) {
-        {
-            let mut state = self.state();
-            let now = Instant::now();
-            if state.reading || !state.entries.iter().any(|entry| entry.due <= now) {
-                return;
-            }
-            state.reading = true;
-        }
-        self.read().await;
-    }
-
-    /// Reads what is due, all upstreams at the same time, each published as it answers.
-    async fn read(self: &Arc<Self>) {
-        let now = Instant::now();
-        let mut asked = JoinSet::new();
-        for entry in self.state().entries.iter().filter(|entry| entry.due <= now) {
-            let upstream = Arc::clone(&entry.upstream);
-            asked.spawn(async move {
-                let answer = discovery::ask(&upstream).await;
-                (upstream, answer)
-            });
-        }
-        while let Some(answered) = asked.join_next().await {
-            let Ok((upstream, answer)) = answered else { continue };
-            let mut state = self.state();
-            let entry =
-                state.entries.iter_mut().find(|entry| entry.upstream.serial == upstream.serial);
-            if let Some(entry) = entry {
-                entry.take(answer);
-            }
-            self.publish(&state);
-        }
+    fn take(&self, upstream: &Upstream, answer: Result<Listing, DiscoveryError>) {
         let mut state = self.state();
-        state.reading = false;
-        state.last_reading = Some(Instant::now());
-        for waiting in state.waiting.drain(..) {
+        let of_it = |entry: &&mut Entry| entry.upstream.serial == upstream.serial;
+        // It may have been taken out of the configuration meanwhile.
+        let Some(entry) = state.entries.iter_mut().find(of_it) else { return };
+        let waiting = entry.take(answer);
+        self.publish(&state);
+        for waiting in waiting {
             // Whoever left meanwhile needs no answer.
             let _ = waiting.send(());
         }
@@ -203,9 +196,29 @@ impl Upstreams {
 }
 
 impl Entry {
-    fn take(&mut self, answer: Result<Listing, discovery::DiscoveryError>) {
+    fn new(upstream: Arc<Upstream>) -> Self {
+        Self { upstream, listing: None, reading: Reading::Due(Instant::now()), failed: None }
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        match self.reading {
+            Reading::Due(due) => due <= now,
+            Reading::UnderWay(_) => false,
+            Reading::Done { at, due } => {
+                due <= now || (!self.upstream.is_up() && at + TRY_AGAIN_AFTER <= now)
+            }
+        }
+    }
+
+    fn was_read_just_before(&self, now: Instant) -> bool {
+        matches!(self.reading, Reading::Done { at, .. } if now < at + ON_DEMAND_EVERY)
+    }
+
+    /// Takes what a reading brought, and gives whoever waits for it.
+    fn take(&mut self, answer: Result<Listing, DiscoveryError>) -> Vec<oneshot::Sender<()>> {
         let name = &self.upstream.settings.name;
-        match answer {
+        let at = Instant::now();
+        let again = match answer {
             Ok(listing) => {
                 self.upstream.answered();
                 if self.failed != Some(false) {
@@ -213,16 +226,25 @@ impl Entry {
                     info!(upstream = %name, kind, models = listing.models.len(), "upstream listed its models");
                 }
                 self.failed = Some(false);
-                self.due = Instant::now() + READ_EVERY;
                 self.listing = Some(Arc::new(listing));
+                READ_EVERY
             }
             Err(error) => {
                 if self.failed != Some(true) {
                     warn!(upstream = %name, %error, "can't read an upstream's models; what it last listed stays");
                 }
+                if error.is_an_answer() {
+                    self.upstream.answered();
+                } else {
+                    self.upstream.failed();
+                }
                 self.failed = Some(true);
-                self.due = Instant::now() + TRY_AGAIN_AFTER;
+                TRY_AGAIN_AFTER
             }
+        };
+        match std::mem::replace(&mut self.reading, Reading::Done { at, due: at + again }) {
+            Reading::UnderWay(waiting) => waiting,
+            Reading::Due(_) | Reading::Done { .. } => Vec::new(),
         }
     }
 }

@@ -44,6 +44,17 @@ pub enum DiscoveryError {
     Unreadable { path: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
 }
 
+impl DiscoveryError {
+    /// Whether it did answer, if not with a listing.
+    #[must_use]
+    pub const fn is_an_answer(&self) -> bool {
+        match self {
+            Self::Status { .. } | Self::Unreadable { .. } => true,
+            Self::Dial(_) | Self::Send(_) | Self::TimedOut { .. } => false,
+        }
+    }
+}
+
 /// Finds out what the upstream speaks, where that isn't known, and what it offers.
 ///
 /// # Errors
@@ -137,11 +148,11 @@ async fn exchange(upstream: &Upstream, path: &'static str) -> Result<Bytes, Disc
         head.header("anthropic-version", &ANTHROPIC_VERSION);
     }
     let head = head.end_without_body();
-    let answer = connection.send(Outgoing { head: &head, body: &[] }, |_| false).await?;
+    let mut answer = connection.send(Outgoing { head: &head, body: &[] }, |_| false).await?;
     if answer.status != StatusCode::OK {
         return Err(DiscoveryError::Status { path, status: answer.status });
     }
-    Body::new(connection, &answer)
+    Body::new(connection, &mut answer)
         .collect(LISTING_BYTES_MAX)
         .await
         .map_err(|error| DiscoveryError::Unreadable { path, source: error.into() })

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use fluxgate_core::Secret;
+use fluxgate_core::{Secret, glob};
 use http::header::{AUTHORIZATION, InvalidHeaderValue};
 use http::{HeaderName, HeaderValue};
 use rustls::pki_types::ServerName;
@@ -64,6 +64,7 @@ pub struct UpstreamSettings {
     /// Globs of the models that it may serve; none: all that it lists.
     pub models: Vec<String>,
     pub stream_usage: bool,
+    pub extra_fields: bool,
     pub connect: Duration,
     pub first_byte: Duration,
     pub idle: Duration,
@@ -94,9 +95,8 @@ pub struct Upstream {
     /// Milliseconds of the process's clock until which an optional route isn't tried there.
     not_offered_until_ms: [AtomicU64; OptionalRoute::COUNT],
     in_flight: AtomicU32,
-    /// Milliseconds of the process's clock until which nothing new is sent there.
-    down_until_ms: AtomicU64,
-    failures: AtomicU32,
+    /// Whether it answered the last time it was asked.
+    up: AtomicBool,
 }
 
 /// What is dialled.
@@ -111,9 +111,6 @@ pub struct Target {
 /// been updated.
 const NOT_OFFERED_FOR: Duration = Duration::from_secs(600);
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-/// The first pause after a failed connection; it doubles with each failure in a row.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 /// An upstream's address that can't be used.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -163,11 +160,10 @@ impl Upstream {
             credential,
             kind: AtomicU8::new(settings.kind.map_or(0, |kind| kind as u8 + 1)),
             refuses_stream_usage: AtomicBool::new(!settings.stream_usage),
-            refuses_extra_fields: AtomicBool::new(false),
+            refuses_extra_fields: AtomicBool::new(!settings.extra_fields),
             not_offered_until_ms: std::array::from_fn(|_| AtomicU64::new(0)),
             in_flight: AtomicU32::new(0),
-            down_until_ms: AtomicU64::new(0),
-            failures: AtomicU32::new(0),
+            up: AtomicBool::new(true),
             settings,
         })
     }
@@ -219,7 +215,7 @@ impl Upstream {
     #[must_use]
     pub fn serves(&self, model: &str) -> bool {
         let globs = &self.settings.models;
-        globs.is_empty() || globs.iter().any(|glob| catalog::glob_matches(glob, model))
+        globs.is_empty() || globs.iter().any(|glob| glob::matches(glob, model))
     }
 
     /// Counts a request as under way until the guard is dropped.
@@ -251,26 +247,22 @@ impl Upstream {
         self.refuses_extra_fields.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it may be tried now.
+    /// Whether it answered the last time it was asked. Others are preferred to one that didn't,
+    /// until a reading of its listing or a request reaches it again.
     #[must_use]
-    pub fn is_up(&self, now: Instant) -> bool {
-        self.down_until_ms.load(Ordering::Relaxed) <= process_ms(now)
+    pub fn is_up(&self) -> bool {
+        self.up.load(Ordering::Relaxed)
     }
 
-    /// A connection failed: others are preferred for a while, longer with each failure. `true`
-    /// for the first failure in a row.
-    pub fn failed(&self, now: Instant) -> bool {
-        let failures = self.failures.fetch_add(1, Ordering::Relaxed);
-        let pause = FIRST_PAUSE.saturating_mul(1 << failures.min(8)).min(LONGEST_PAUSE);
-        self.down_until_ms.store(process_ms(now + pause), Ordering::Relaxed);
-        failures == 0
+    /// It can't be reached, or is silent. `true` for the first failure in a row.
+    pub fn failed(&self) -> bool {
+        self.up.swap(false, Ordering::Relaxed)
     }
 
     /// It answered.
     pub fn answered(&self) {
-        if self.failures.load(Ordering::Relaxed) != 0 {
-            self.failures.store(0, Ordering::Relaxed);
-            self.down_until_ms.store(0, Ordering::Relaxed);
+        if !self.is_up() {
+            self.up.store(true, Ordering::Relaxed);
         }
     }
 }

@@ -170,6 +170,24 @@ async fn a_stranger_who_guesses_keeps_nobody_elses_new_key_out() {
 }
 
 #[tokio::test]
+async fn behind_a_trusted_proxy_each_client_has_a_budget_of_guesses_and_else_none_is_believed() {
+    for (trusted, other_client) in [("127.0.0.0/8", 401), ("192.0.2.0/24", 503)] {
+        let stack = Plan::default().set("listen.trusted_proxies", trusted).start().await;
+        let guess = async |number, told: &str| {
+            let authorization = format!("Bearer {}", forged_key(number));
+            let headers = [("authorization", authorization.as_str()), ("x-forwarded-for", told)];
+            wire::ask(stack.clear, &wire::request("GET", "/v1/models", &headers, b"")).await.status
+        };
+        let mut number = 0;
+        while guess(number, "203.0.113.9, 198.51.100.1").await == 401 {
+            number += 1;
+            assert!(number < 1_000, "its budget is spent at last");
+        }
+        assert_eq!(guess(number + 1, "203.0.113.9, 198.51.100.2").await, other_client);
+    }
+}
+
+#[tokio::test]
 async fn guesses_are_bounded_and_whoever_has_a_key_is_served() {
     let stack = TestStack::start().await;
     assert_eq!(chat(&stack, &stack.key).await.status, 200);

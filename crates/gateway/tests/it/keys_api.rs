@@ -54,14 +54,17 @@ async fn a_new_key_is_shown_once_and_opens_the_models() {
     let answer = create(&stack, json!({ "name": "laptop", "expires_at": end.to_rfc3339() })).await;
     assert_eq!((answer.status, answer.header("cache-control")), (201, Some("no-store")));
     let made: CreatedKey = serde_json::from_slice(&answer.body).unwrap();
-    assert_eq!(made.subject, format!("key:{}", made.id));
-    assert_eq!((made.name.as_str(), made.owner), ("laptop", OPERATOR));
-    assert!(made.key.starts_with(&format!("sk-fg-{}-", made.id)));
+    assert_eq!(made.about.subject, format!("key:{}", made.about.id));
+    assert_eq!((made.about.name.as_str(), made.about.owner), ("laptop", OPERATOR));
+    assert!(made.key.starts_with(&format!("sk-fg-{}-", made.about.id)));
     assert_eq!(use_key(&stack, &made.key).await.status, 200);
 
     let page = list(&stack, "").await;
-    let listed = page.items.iter().find(|key| key.id == made.id).unwrap();
-    assert_eq!((listed.created_at, listed.expires_at), (made.created_at, made.expires_at));
+    let listed = page.items.iter().find(|key| key.id == made.about.id).unwrap();
+    assert_eq!(
+        (listed.created_at, listed.expires_at),
+        (made.about.created_at, made.about.expires_at)
+    );
     let secret = &made.key[19..];
     let text = stack.operator("GET", KEYS, "").await.text();
     assert!(!text.contains(secret) && page.next_cursor.is_none());
@@ -77,8 +80,8 @@ async fn what_cant_be_a_key_is_refused_by_name() {
         (json!({ "name": "x".repeat(65) }), "`name`"),
         (json!({ "name": "a\nb" }), "`name`"),
         (json!({ "name": "x", "colour": "red" }), "colour"),
-        (json!({ "name": "x", "scopes": ["models"] }), "`scopes`: this version doesn't support it"),
-        (json!({ "name": "x", "limits": {} }), "`limits`"),
+        (json!({ "name": "x", "scopes": ["everything"] }), "`scopes[0]`"),
+        (json!({ "name": "x", "limits": { "concurrent": 0 } }), "`limits.concurrent`"),
         (json!({ "name": "x", "expires_at": "2020-01-01T00:00:00Z" }), "`expires_at`"),
         (json!({ "name": "x", "expires_at": "tomorrow" }), "`expires_at`"),
         (json!({ "name": "x", "user": "nobody@example.org" }), "`user`: there is no such user"),
@@ -112,7 +115,7 @@ async fn a_repeated_create_answers_with_the_id_and_not_the_key() {
     let made: CreatedKey = serde_json::from_slice(&first.body).unwrap();
     let repeat = problem(&wire::ask(stack.admin, &request).await);
     assert_eq!((repeat.status, repeat.code.as_str()), (409, "already_created"));
-    assert_eq!(repeat.id, Some(made.id.to_string()));
+    assert_eq!(repeat.id, Some(made.about.id.to_string()));
     stack.stop().await;
 }
 

@@ -4,5 +4,6 @@
 mod counts;
 mod http2;
 mod latency;
+mod readers;
 mod tls;
 mod waits;

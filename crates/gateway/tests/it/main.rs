@@ -3,15 +3,19 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod aliases;
 mod bad_input;
 mod dialects;
 mod fidelity;
 mod forged_key;
 mod framing;
+mod hostile_upstream;
+mod key_life;
 mod keys;
 mod keys_api;
 mod lifecycle;
 mod listener;
+mod refusing_to_start;
 mod scripted_upstream;
 mod secure;
 mod store;

@@ -84,6 +84,7 @@ struct Shared {
     seen: Mutex<Vec<Seen>>,
     connections: AtomicU64,
     sent_bytes: AtomicU64,
+    cut_off: AtomicU64,
 }
 
 impl ScriptedUpstream {
@@ -104,6 +105,7 @@ impl ScriptedUpstream {
             seen: Mutex::default(),
             connections: AtomicU64::new(0),
             sent_bytes: AtomicU64::new(0),
+            cut_off: AtomicU64::new(0),
         });
         tokio::spawn(accept(listener, Arc::clone(&shared)));
         Self { addr, shared }
@@ -126,6 +128,11 @@ impl ScriptedUpstream {
     /// The requests for work, in the order in which they came.
     pub fn seen(&self) -> Vec<Seen> {
         self.shared.seen.lock().unwrap().clone()
+    }
+
+    /// Endless answers whose connection was closed on them.
+    pub fn cut_off(&self) -> u64 {
+        self.shared.cut_off.load(Ordering::Relaxed)
     }
 
     /// Bytes that the kernel has taken of endless answers.
@@ -165,6 +172,7 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
                     while stream.write_all(&bytes).await.is_ok() {
                         shared.sent_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                     }
+                    shared.cut_off.fetch_add(1, Ordering::Relaxed);
                     return;
                 }
                 Step::Close => return,

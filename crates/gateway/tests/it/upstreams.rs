@@ -1,5 +1,7 @@
 //! Model servers that fail, and what of a request they get to see.
 
+use std::time::Duration;
+
 use fluxgate_demo::{DemoConfig, Pace};
 use fluxgate_testkit::{Demo, Plan, TestStack, wire};
 
@@ -156,7 +158,7 @@ async fn a_kept_connection_that_has_died_is_never_a_clients_error() {
     for _ in 0..300 {
         let answer = stack.post(CHAT, &chat("demo!idle-close=1")).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
-        tokio::time::sleep(std::time::Duration::from_micros(1_200)).await;
+        tokio::time::sleep(Duration::from_micros(1_200)).await;
     }
 }
 
@@ -187,8 +189,52 @@ async fn a_model_that_appears_is_found_when_it_is_asked_for() {
     assert!(unknown.text().contains(MODEL), "the models there are stand in {}", unknown.text());
     upstream.list("newcomer");
     // The listings are read again at most once a second.
-    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert_eq!(stack.post(CHAT, &chat("newcomer")).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_appears_is_found_while_another_upstream_hangs() {
+    let upstream = ScriptedUpstream::always(Speaks::OpenAi, answer("200 OK", "", WHOLE)).await;
+    // Connections are taken by the kernel, and nobody answers them.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let hanging = format!("http://{}", silent.local_addr().unwrap());
+    let stack = Plan::default().upstreams(&[hanging, upstream.url()]).start().await;
+    upstream.list("newcomer");
+    // The hanging one is being read all the time, the other was read a second ago.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let body = chat("newcomer");
+    let asked = tokio::time::timeout(Duration::from_secs(3), stack.post(CHAT, &body));
+    assert_eq!(asked.await.expect("nobody waits for the hanging one").status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_is_down_is_shown_so_until_it_answers() {
+    let demo = || DemoConfig { pace: Pace::NONE, ..DemoConfig::default() };
+    let mut model = Demo::start(demo()).await;
+    let stack = Plan::default().upstreams(&[model.url()]).start().await;
+    assert_eq!(shown(&stack).await, (200, true, 1.0));
+    model.stop().await;
+    assert_eq!(stack.post(CHAT, &chat("demo")).await.status, 503);
+    for _ in 0..8 {
+        assert_eq!(shown(&stack).await, (503, false, 0.0));
+        tokio::time::sleep(Duration::from_millis(400)).await;
+    }
+    let _back = Demo::start(DemoConfig { addr: model.addr, ..demo() }).await;
+    let again = async {
+        while shown(&stack).await != (200, true, 1.0) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), again).await.expect("it is seen to be back");
+}
+
+/// What readiness, the list of upstreams and the metric say of the one upstream.
+async fn shown(stack: &TestStack) -> (u16, bool, f64) {
+    let ready = wire::ask(stack.metrics, &wire::request("GET", "/readyz", &[], b"")).await;
+    let listed = stack.operator("GET", "/admin/v1/upstreams", "").await.json();
+    let up = listed["items"][0]["up"].as_bool().unwrap();
+    (ready.status, up, stack.metric("fluxgate_upstream_up", &[]).await)
 }
 
 #[tokio::test(flavor = "multi_thread")]

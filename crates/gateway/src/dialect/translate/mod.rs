@@ -22,7 +22,7 @@ use std::time::Instant;
 pub use answer::document;
 pub use error::error;
 pub use lines::Lines;
-pub use request::{MaxTokensField, Request, Target, request};
+pub use request::{Request, Target, request};
 
 /// The version of Ollama's API that this room speaks: what `/api/version` tells where no Ollama
 /// stands behind us.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use fluxgate_core::config::MaxTokensField;
 use serde_json::value::RawValue;
 
 use super::members::kind_of;
@@ -101,7 +102,11 @@ fn write_max_tokens(value: &RawValue, to: &mut Writing<'_>) -> Result<(), Refusa
         return Err(wrong("options.num_predict", "a whole number"));
     };
     if tokens > 0 {
-        to.members.put(to.target.max_tokens_field.name(), &tokens);
+        let field = match to.target.max_tokens_field {
+            MaxTokensField::MaxTokens => "max_tokens",
+            MaxTokensField::MaxCompletionTokens => "max_completion_tokens",
+        };
+        to.members.put(field, &tokens);
     }
     Ok(())
 }
@@ -116,7 +121,8 @@ mod tests {
         let docs = include_str!("../../../../../docs/ollama.md");
         for (name, _, counterpart) in OPTIONS {
             let row = docs.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
-            let row = row.unwrap_or_else(|| panic!("{name} is missing"));
+            assert!(row.is_some(), "{name} is missing");
+            let row = row.unwrap_or_default();
             let names: &[&str] = match counterpart {
                 Same => &[name],
                 MaxTokens => &["max_tokens", "max_completion_tokens"],

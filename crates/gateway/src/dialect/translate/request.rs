@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use fluxgate_core::Reason;
+use fluxgate_core::config::MaxTokensField;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -28,26 +29,6 @@ pub struct Target<'a> {
     pub max_tokens_field: MaxTokensField,
     /// Whether it takes members that OpenAI's API doesn't have.
     pub extra_fields: bool,
-}
-
-/// Under which name a server takes the most tokens of a chat's answer.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum MaxTokensField {
-    /// What every server knows, deprecated at OpenAI's own.
-    #[default]
-    MaxTokens,
-    /// What OpenAI's reasoning models take alone.
-    MaxCompletionTokens,
-}
-
-impl MaxTokensField {
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::MaxTokens => "max_tokens",
-            Self::MaxCompletionTokens => "max_completion_tokens",
-        }
-    }
 }
 
 /// A request as it goes up.

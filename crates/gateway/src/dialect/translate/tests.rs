@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use fluxgate_core::Usage;
+use fluxgate_core::config::MaxTokensField;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fluxgate_core::Reason;
+use fluxgate_core::{Reason, glob};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderValue, Response};
@@ -17,11 +17,12 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 
-use super::{OutBody, no_such_model};
+use super::{OutBody, choose, no_such_model};
+use crate::auth::principal::Principal;
 use crate::dialect::{Dialect, Refusal};
 use crate::router::{self, Endpoint};
-use crate::upstream::catalog::{Model, Snapshot};
-use crate::upstream::{Kind, discovery};
+use crate::upstream::catalog::{Model, Offer, Snapshot};
+use crate::upstream::{Kind, Upstream, discovery};
 use crate::worker::Worker;
 
 /// Who is slower than this isn't waited for.
@@ -64,28 +65,35 @@ impl Listing {
     ///
     /// # Errors
     /// An unknown model; listings that were never read.
-    pub async fn answer(self, worker: &Worker, head: &Parts) -> Result<Response<OutBody>, Refusal> {
+    pub async fn answer(
+        self,
+        worker: &Worker,
+        principal: &Principal,
+        head: &Parts,
+    ) -> Result<Response<OutBody>, Refusal> {
+        let asked = Asked { worker, principal };
         // Anthropic's clients ask under the same path for a listing of their own form.
         let of_anthropic = head.headers.contains_key("anthropic-version");
-        let snapshot = known(worker).await?;
+        let snapshot = asked.known().await?;
         match self {
             Self::Models if of_anthropic => {
-                Ok(json(&anthropic::list(offered(&snapshot, Dialect::Anthropic))))
+                Ok(json(&anthropic::list(asked.offered(&snapshot, Dialect::Anthropic).iter())))
             }
-            Self::Models => Ok(json(&openai::list(snapshot.offers().map(|offer| &offer.model)))),
+            Self::Models => {
+                Ok(json(&openai::list(asked.offered(&snapshot, Dialect::OpenAi).iter())))
+            }
             Self::Model => {
                 let id = model_in(head.uri.path())?;
-                let Some(offer) = snapshot.find(&id) else { return Err(no_such_model(&snapshot)) };
+                let model = asked.named(&snapshot, &id);
+                let model = model.ok_or_else(|| no_such_model(&snapshot, principal))?;
                 Ok(if of_anthropic {
-                    json(&anthropic::entry(&offer.model))
+                    json(&anthropic::entry(&model))
                 } else {
-                    json(&openai::entry(&offer.model))
+                    json(&openai::entry(&model))
                 })
             }
-            Self::Tags => Ok(json(&ollama::tags(offered(&snapshot, Dialect::Ollama)))),
-            Self::Running => {
-                Ok(json(&ollama::Running { models: running(worker, &snapshot).await }))
-            }
+            Self::Tags => Ok(json(&ollama::tags(asked.offered(&snapshot, Dialect::Ollama).iter()))),
+            Self::Running => Ok(json(&ollama::Running { models: asked.running(&snapshot).await })),
             Self::Version => Ok(json(&ollama::version(snapshot.ollama_version()))),
         }
     }
@@ -103,49 +111,100 @@ fn model_in(path: &str) -> Result<String, Refusal> {
         .ok_or_else(|| Refusal::new(Reason::UnknownRoute, "There is no such route."))
 }
 
-/// The catalog, once any upstream has told what it offers.
-async fn known(worker: &Worker) -> Result<Arc<Snapshot>, Refusal> {
-    let snapshot = worker.app.upstreams.snapshot();
-    if snapshot.any_listed() {
-        return Ok(snapshot);
-    }
-    worker.app.upstreams.read_on_demand().await;
-    let snapshot = worker.app.upstreams.snapshot();
-    if snapshot.any_listed() { Ok(snapshot) } else { Err(no_such_model(&snapshot)) }
+/// Who asks, and what they may see.
+struct Asked<'a> {
+    worker: &'a Worker,
+    principal: &'a Principal,
 }
 
-fn offered(snapshot: &Snapshot, dialect: Dialect) -> impl Iterator<Item = &Model> {
-    snapshot
-        .offers()
-        .filter(move |offer| super::choose::any_serves(offer, dialect))
-        .map(|offer| &offer.model)
-}
-
-/// Asks every Ollama what it holds in memory; one that doesn't answer in time is left out.
-async fn running(worker: &Worker, snapshot: &Snapshot) -> Vec<Box<RawValue>> {
-    let mut asked = JoinSet::new();
-    for upstream in
-        snapshot.upstreams.iter().filter(|upstream| upstream.kind() == Some(Kind::Ollama))
-    {
-        let upstream = Arc::clone(upstream);
-        asked.spawn_on(
-            async move {
-                let running = discovery::running_models(&upstream);
-                let mut models = tokio::time::timeout(RUNNING_WITHIN, running).await.ok()?.ok()?;
-                models
-                    .retain(|model| ollama::name(model).is_some_and(|name| upstream.serves(&name)));
-                Some(models)
-            },
-            &worker.app.control,
-        );
-    }
-    let mut models = Vec::new();
-    while let Some(answered) = asked.join_next().await {
-        if let Ok(Some(running)) = answered {
-            models.extend(running);
+impl Asked<'_> {
+    /// The catalog, once any upstream has told what it offers.
+    async fn known(&self) -> Result<Arc<Snapshot>, Refusal> {
+        let upstreams = &self.worker.app.upstreams;
+        let snapshot = upstreams.snapshot();
+        if snapshot.any_listed() {
+            return Ok(snapshot);
+        }
+        upstreams.read_on_demand().await;
+        let snapshot = upstreams.snapshot();
+        if snapshot.any_listed() {
+            Ok(snapshot)
+        } else {
+            Err(no_such_model(&snapshot, self.principal))
         }
     }
-    models
+
+    /// What the dialect's clients may name: the models, and the aliases that are names of their own.
+    fn offered(&self, snapshot: &Snapshot, dialect: Dialect) -> Vec<Model> {
+        let serves = |offer: &&Offer| {
+            // OpenAI's listing is the one of all routes under /v1.
+            let served = dialect == Dialect::OpenAi || choose::any_serves(offer, dialect);
+            served && self.principal.may_use(&offer.model.id)
+        };
+        let mut models: Vec<Model> =
+            snapshot.offers().filter(serves).map(|offer| offer.model.clone()).collect();
+        let settings = self.worker.app.settings.load();
+        for name in settings.models.keys().filter(|name| !name.contains(glob::WILDCARDS)) {
+            if let Some(alias_of) = choose::alias_of(&settings.models, name)
+                && let Some(offer) = choose::offer(snapshot, &alias_of, dialect)
+            {
+                models.retain(|model| *model.id != **name);
+                if self.may_use(name, &offer.model) {
+                    models.push(alias(name, &offer.model));
+                }
+            }
+        }
+        models
+    }
+
+    /// The model of this name, or the one that it stands for.
+    fn named(&self, snapshot: &Snapshot, name: &str) -> Option<Model> {
+        let alias_of = choose::alias_of(&self.worker.app.settings.load().models, name);
+        let model = &snapshot.find(alias_of.as_deref().unwrap_or(name))?.model;
+        let shown = match alias_of {
+            Some(_) => alias(name, model),
+            None => model.clone(),
+        };
+        self.may_use(name, model).then_some(shown)
+    }
+
+    /// An alias may be used by its own name or by its model's.
+    fn may_use(&self, name: &str, model: &Model) -> bool {
+        self.principal.may_use(name) || self.principal.may_use(&model.id)
+    }
+
+    /// Asks every Ollama what it holds in memory; one that doesn't answer in time is left out.
+    async fn running(&self, snapshot: &Snapshot) -> Vec<Box<RawValue>> {
+        let mut asked = JoinSet::new();
+        let kind = |upstream: &&Arc<Upstream>| upstream.kind() == Some(Kind::Ollama);
+        for upstream in snapshot.upstreams.iter().filter(kind) {
+            let upstream = Arc::clone(upstream);
+            asked.spawn_on(
+                async move {
+                    let running = discovery::running_models(&upstream);
+                    let running = tokio::time::timeout(RUNNING_WITHIN, running);
+                    Some((running.await.ok()?.ok()?, upstream))
+                },
+                &self.worker.app.control,
+            );
+        }
+        let mut models = Vec::new();
+        while let Some(answered) = asked.join_next().await {
+            if let Ok(Some((mut running, upstream))) = answered {
+                running.retain(|model| {
+                    ollama::name(model)
+                        .is_some_and(|name| upstream.serves(&name) && self.principal.may_use(&name))
+                });
+                models.extend(running);
+            }
+        }
+        models
+    }
+}
+
+fn alias(name: &str, model: &Model) -> Model {
+    // An Ollama's own entry has the model's name in it.
+    Model { id: Arc::from(name), ollama: None, ..model.clone() }
 }
 
 fn json(answer: &impl Serialize) -> Response<OutBody> {

@@ -1,13 +1,16 @@
 //! The body of an answer, as it arrives. Whoever reads it owns the connection; dropped before its
 //! end, the connection is closed.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::SizeHint;
 use thiserror::Error;
+use tokio::io::AsyncWrite;
 
 use super::chunked::{BadChunk, ChunkedDecoder};
 use super::head::{AnswerHead, BodyLength};
@@ -31,7 +34,12 @@ pub struct Body {
     connection: Connection,
     rest: Rest,
     reusable: bool,
+    remainder: Option<Box<Remainder>>,
 }
+
+/// What is left of a request that was answered before all of it had gone.
+#[derive(Debug)]
+pub(super) struct Remainder(pub VecDeque<Bytes>);
 
 /// What is still to come.
 #[derive(Debug)]
@@ -45,18 +53,21 @@ enum Rest {
 impl Body {
     /// The body of the answer whose head just came on the connection.
     #[must_use]
-    pub fn new(connection: Connection, head: &AnswerHead) -> Self {
+    pub fn new(connection: Connection, head: &mut AnswerHead) -> Self {
         let rest = match head.length {
             BodyLength::Exact(0) => Rest::Nothing,
             BodyLength::Exact(bytes) => Rest::Exact(bytes),
             BodyLength::Chunked => Rest::Chunked(ChunkedDecoder::new()),
             BodyLength::UntilClose => Rest::UntilClose,
         };
-        Self { connection, rest, reusable: head.reusable }
+        Self { connection, rest, reusable: head.reusable, remainder: head.remainder.take() }
     }
 
     /// The next piece: what one read brought, the transfer coding taken off.
     pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        if self.remainder.is_some() {
+            self.poll_remainder(cx);
+        }
         let Self { connection: Connection { stream, ahead, .. }, rest, .. } = self;
         loop {
             if matches!(rest, Rest::Nothing) {
@@ -65,13 +76,43 @@ impl Body {
             let piece = if ahead.is_empty() {
                 ready!(read_some(stream, cx, |bytes| rest.read(bytes, ahead)))?
             } else {
-                rest.take_ahead(ahead)
+                let piece = rest.take_ahead(ahead);
+                if ahead.is_empty() {
+                    // Its memory would stay with the connection.
+                    *ahead = BytesMut::new();
+                }
+                piece
             };
             match piece {
                 // Only framing came.
                 Ok(piece) if piece.is_empty() => {}
                 Ok(piece) => return Poll::Ready(Some(Ok(piece))),
                 Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+        }
+    }
+
+    fn poll_remainder(&mut self, cx: &mut Context<'_>) {
+        let stream = &mut self.connection.stream;
+        while let Some(Remainder(pieces)) = self.remainder.as_deref_mut() {
+            let sent = match pieces.front() {
+                Some(piece) => Pin::new(&mut *stream).poll_write(cx, piece),
+                None => Pin::new(&mut *stream).poll_flush(cx).map_ok(|()| 0),
+            };
+            match (sent, pieces.front_mut()) {
+                (Poll::Pending, _) => return,
+                (Poll::Ready(Ok(bytes)), Some(piece)) if bytes > 0 => {
+                    piece.advance(bytes);
+                    if piece.is_empty() {
+                        pieces.pop_front();
+                    }
+                }
+                (Poll::Ready(Ok(_)), None) => self.remainder = None,
+                // The answer may be whole all the same.
+                (Poll::Ready(_), _) => {
+                    self.remainder = None;
+                    self.reusable = false;
+                }
             }
         }
     }
@@ -95,8 +136,8 @@ impl Body {
     /// The connection, where it may serve another request.
     #[must_use]
     pub fn into_connection(self) -> Option<Connection> {
-        let reusable = self.reusable && self.is_over() && self.connection.ahead.is_empty();
-        reusable.then_some(self.connection)
+        let done = self.is_over() && self.remainder.is_none() && self.connection.ahead.is_empty();
+        (self.reusable && done).then_some(self.connection)
     }
 
     /// Reads it to its end.
@@ -112,6 +153,21 @@ impl Body {
             whole.extend_from_slice(&piece);
         }
         Ok(whole.freeze())
+    }
+
+    /// Reads it to its end and keeps nothing of it.
+    ///
+    /// # Errors
+    /// A body that breaks off, or has more than `max` bytes.
+    pub async fn discard(&mut self, max: usize) -> Result<(), BodyError> {
+        let mut bytes = 0;
+        while let Some(piece) = poll_fn(|cx| self.poll_data(cx)).await.transpose()? {
+            bytes += piece.len();
+            if bytes > max {
+                return Err(BodyError::TooLarge { max });
+            }
+        }
+        Ok(())
     }
 }
 

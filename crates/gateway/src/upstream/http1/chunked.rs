@@ -3,8 +3,12 @@
 use bytes::BytesMut;
 use thiserror::Error;
 
-/// The most that a chunk's line, or the trailer section, may have: nobody uses either for more.
-const LINE_BYTES_MAX: u32 = 16 * 1024;
+/// The most that a chunk's size may have, with what some servers pad it with: 16 digits are all
+/// that count.
+const SIZE_BYTES_MAX: u32 = 32;
+/// The most that all chunks' extensions and the trailers may have: nobody uses either for more, and
+/// they cost us work for nothing.
+const EXTRA_BYTES_MAX: u32 = 16 * 1024;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum BadChunk {
@@ -14,8 +18,8 @@ pub enum BadChunk {
     LineEnd,
     #[error("a chunk is larger than its size")]
     Overlong,
-    #[error("a chunk's extensions or the trailers are over {LINE_BYTES_MAX} bytes")]
-    LineTooLong,
+    #[error("the chunks' extensions and the trailers are over {EXTRA_BYTES_MAX} bytes")]
+    TooMuchExtra,
 }
 
 /// Where in the coding the next byte stands.
@@ -24,6 +28,8 @@ enum State {
     /// Before the first digit of a size.
     Start,
     Size,
+    /// Behind a size, where some servers pad.
+    Padding,
     Extension,
     SizeLf,
     Data,
@@ -43,12 +49,13 @@ pub struct ChunkedDecoder {
     state: State,
     /// Of the present chunk: while its size is read that size, then what is left.
     left: u64,
-    line_bytes: u32,
+    size_bytes: u32,
+    extra_bytes: u32,
 }
 
 impl ChunkedDecoder {
     pub const fn new() -> Self {
-        Self { state: State::Start, left: 0, line_bytes: 0 }
+        Self { state: State::Start, left: 0, size_bytes: 0, extra_bytes: 0 }
     }
 
     /// The last chunk and its trailers have been read.
@@ -84,16 +91,20 @@ impl ChunkedDecoder {
     fn step(&mut self, byte: u8) -> Result<State, BadChunk> {
         match (self.state, byte) {
             (State::Start, _) => {
-                self.line_bytes = 0;
+                self.size_bytes = 1;
                 self.left = u64::from(hex(byte).ok_or(BadChunk::Size)?);
                 Ok(State::Size)
             }
-            (State::Size, b';' | b' ' | b'\t')
+            (State::Size | State::Padding, b' ' | b'\t') => {
+                self.count_size_byte()?;
+                Ok(State::Padding)
+            }
+            (State::Size | State::Padding, b';')
             | (State::Extension, b' '..=b'~' | b'\t' | 128..) => {
-                self.count_line_byte()?;
+                self.count_extra_byte()?;
                 Ok(State::Extension)
             }
-            (State::Size | State::Extension, b'\r') => Ok(State::SizeLf),
+            (State::Size | State::Padding | State::Extension, b'\r') => Ok(State::SizeLf),
             (State::Size, _) => {
                 let digit = u64::from(hex(byte).ok_or(BadChunk::Size)?);
                 // The top digit must be free before another one comes in.
@@ -101,13 +112,10 @@ impl ChunkedDecoder {
                     return Err(BadChunk::Size);
                 }
                 self.left = self.left << 4 | digit;
-                self.count_line_byte()?;
+                self.count_size_byte()?;
                 Ok(State::Size)
             }
-            (State::SizeLf, b'\n') if self.left == 0 => {
-                self.line_bytes = 0;
-                Ok(State::TrailerStart)
-            }
+            (State::SizeLf, b'\n') if self.left == 0 => Ok(State::TrailerStart),
             (State::SizeLf, b'\n') => Ok(State::Data),
             (State::DataCr, b'\r') => Ok(State::DataLf),
             (State::DataLf, b'\n') => Ok(State::Start),
@@ -115,13 +123,14 @@ impl ChunkedDecoder {
             (State::TrailerStart, b'\r') => Ok(State::EndLf),
             (State::Trailer, b'\r') => Ok(State::TrailerLf),
             (State::TrailerStart | State::Trailer, b' '..=b'~' | b'\t' | 128..) => {
-                self.count_line_byte()?;
+                self.count_extra_byte()?;
                 Ok(State::Trailer)
             }
             (State::TrailerLf, b'\n') => Ok(State::TrailerStart),
             (State::EndLf, b'\n') => Ok(State::Done),
             (
-                State::Extension
+                State::Padding
+                | State::Extension
                 | State::SizeLf
                 | State::TrailerStart
                 | State::Trailer
@@ -134,9 +143,14 @@ impl ChunkedDecoder {
         }
     }
 
-    fn count_line_byte(&mut self) -> Result<(), BadChunk> {
-        self.line_bytes += 1;
-        if self.line_bytes > LINE_BYTES_MAX { Err(BadChunk::LineTooLong) } else { Ok(()) }
+    fn count_size_byte(&mut self) -> Result<(), BadChunk> {
+        self.size_bytes += 1;
+        if self.size_bytes > SIZE_BYTES_MAX { Err(BadChunk::Size) } else { Ok(()) }
+    }
+
+    fn count_extra_byte(&mut self) -> Result<(), BadChunk> {
+        self.extra_bytes += 1;
+        if self.extra_bytes > EXTRA_BYTES_MAX { Err(BadChunk::TooMuchExtra) } else { Ok(()) }
     }
 }
 
@@ -199,8 +213,12 @@ mod tests {
 
     #[test]
     fn faults_are_named() {
-        let long = format!("1;{}\r\n", "x".repeat(LINE_BYTES_MAX as usize + 1));
-        let cases: [(&[u8], BadChunk); 9] = [
+        let long = format!("1;{}\r\n", "x".repeat(EXTRA_BYTES_MAX as usize + 1));
+        let trailers = format!("0\r\n{}", "a: b\r\n".repeat(EXTRA_BYTES_MAX as usize / 4 + 1));
+        let extensions = "1;abcdefg\r\nx\r\n".repeat(EXTRA_BYTES_MAX as usize / 8 + 1);
+        let zeros = "0".repeat(SIZE_BYTES_MAX as usize + 1);
+        let padded = format!("1{}", " ".repeat(SIZE_BYTES_MAX as usize));
+        let cases: [(&[u8], BadChunk); 21] = [
             (b"g\r\n", BadChunk::Size),
             (b"\r\n", BadChunk::Size),
             (b"-1\r\n", BadChunk::Size),
@@ -209,11 +227,29 @@ mod tests {
             (b"1\r\nab\r\n", BadChunk::Overlong),
             (b"1\n", BadChunk::Size),
             (b"1\r\r", BadChunk::LineEnd),
-            (long.as_bytes(), BadChunk::LineTooLong),
+            (long.as_bytes(), BadChunk::TooMuchExtra),
+            (trailers.as_bytes(), BadChunk::TooMuchExtra),
+            (extensions.as_bytes(), BadChunk::TooMuchExtra),
+            (zeros.as_bytes(), BadChunk::Size),
+            (padded.as_bytes(), BadChunk::Size),
+            (b" 1\r\n", BadChunk::Size),
+            (b"+1\r\n", BadChunk::Size),
+            (b"1 2\r\n", BadChunk::LineEnd),
+            (b"1;a\nb\r\n", BadChunk::LineEnd),
+            (b"1\r\na\n", BadChunk::Overlong),
+            (b"0\r\n\n", BadChunk::LineEnd),
+            (b"0\r\na: b\n", BadChunk::LineEnd),
+            (b"0\r\n\r\r", BadChunk::LineEnd),
         ];
         for (wire, fault) in cases {
             assert_eq!(decode(wire, 3), Err(fault), "{:?}", String::from_utf8_lossy(wire));
         }
+    }
+
+    #[test]
+    fn sizes_may_be_padded_in_every_chunk() {
+        let wire = "0000001 \t \r\nx\r\n".repeat(10_000) + "00000000  \r\n\r\n";
+        assert_eq!(decode(wire.as_bytes(), 7).unwrap().0.len(), 10_000);
     }
 
     #[test]

@@ -7,6 +7,8 @@ use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use thiserror::Error;
 
+use super::body::Remainder;
+
 /// Header lines of an answer.
 const HEADERS_MAX: usize = 128;
 /// What a usual request's head has.
@@ -75,6 +77,8 @@ pub struct AnswerHead {
     pub(super) length: BodyLength,
     /// Whether the connection may serve another request after this answer.
     pub(super) reusable: bool,
+    /// The upstream answered before all of the request had gone, and is to get it.
+    pub(super) remainder: Option<Box<Remainder>>,
 }
 
 /// How the end of a body is known (RFC 9112 §6.3).
@@ -97,6 +101,8 @@ pub enum BadHead {
     TooLarge,
     #[error("it changes the protocol")]
     Upgrade,
+    #[error("its body is coded in another way than in chunks, once")]
+    Coding,
 }
 
 /// Reads the head of a final answer and how many bytes were used; interim ones are passed over.
@@ -144,15 +150,14 @@ fn read_one(bytes: &[u8], keep: fn(&str) -> bool) -> Result<Option<(AnswerHead, 
         }
     }
     let (length, reusable) = framing.judge(status, response.version == Some(1));
-    Ok(Some((AnswerHead { status, headers, length, reusable }, used)))
+    Ok(Some((AnswerHead { status, headers, length, reusable, remainder: None }, used)))
 }
 
 /// What an answer's headers say of its body and of the connection.
 #[derive(Default)]
 struct Framing {
     length: Option<u64>,
-    coded: bool,
-    chunked_last: bool,
+    chunked: bool,
     close: bool,
     keep_alive: bool,
 }
@@ -168,9 +173,14 @@ impl Framing {
                 }
             }
         } else if *name == TRANSFER_ENCODING {
-            self.coded = true;
-            let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default();
-            self.chunked_last = last.trim_ascii().eq_ignore_ascii_case(b"chunked");
+            // No other was asked for (RFC 9110 §10.1.4), and whoever passed the answer on may have
+            // read several in another way than we would.
+            for coding in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                if !coding.eq_ignore_ascii_case(b"chunked") || self.chunked {
+                    return Err(BadHead::Coding);
+                }
+                self.chunked = true;
+            }
         } else if *name == CONNECTION {
             for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
                 self.close |= option.eq_ignore_ascii_case(b"close");
@@ -183,14 +193,18 @@ impl Framing {
     fn judge(&self, status: StatusCode, is_http11: bool) -> (BodyLength, bool) {
         let persistent = !self.close && (is_http11 || self.keep_alive);
         match (status.as_u16(), self.length) {
-            (204 | 304, _) => (BodyLength::Exact(0), persistent),
+            // These have no body; a server that tells of one may send it.
+            (204 | 304, length) => {
+                let bare = !self.chunked && length.unwrap_or(0) == 0;
+                (BodyLength::Exact(0), persistent && bare)
+            }
             // Both at once, or a coding from a server that can't know it: the body is read one
             // way, and the connection isn't trusted with another answer.
-            (_, length) if self.chunked_last => {
+            (_, length) if self.chunked => {
                 (BodyLength::Chunked, persistent && is_http11 && length.is_none())
             }
-            (_, Some(bytes)) if !self.coded => (BodyLength::Exact(bytes), persistent),
-            _ => (BodyLength::UntilClose, false),
+            (_, Some(bytes)) => (BodyLength::Exact(bytes), persistent),
+            (_, None) => (BodyLength::UntilClose, false),
         }
     }
 }
@@ -209,6 +223,8 @@ fn decimal(digits: &[u8]) -> Option<u64> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn of(head: &str) -> Result<(BodyLength, bool), BadHead> {
@@ -237,12 +253,14 @@ mod tests {
                 Err(BadHead::Length),
             ),
             ("HTTP/1.1 200 OK\r\ncontent-length:\r\n\r\n", Err(BadHead::Length)),
+            ("HTTP/1.1 200 OK\r\ncontent-length: -5\r\n\r\n", Err(BadHead::Length)),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 0x5\r\n\r\n", Err(BadHead::Length)),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 5 5\r\n\r\n", Err(BadHead::Length)),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 5,\r\n\r\n", Err(BadHead::Length)),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 5, 6\r\n\r\n", Err(BadHead::Length)),
+            // A line may end in a bare LF (RFC 9112 §2.2).
+            ("HTTP/1.1 200 OK\ncontent-length: 5\n\n", Ok((Exact(5), true))),
             ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", Ok((Chunked, true))),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, Chunked\r\n\r\n", Ok((Chunked, true))),
-            (
-                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\n",
-                Ok((UntilClose, false)),
-            ),
             (
                 "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",
                 Ok((Chunked, false)),
@@ -250,6 +268,12 @@ mod tests {
             ("HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", Ok((Chunked, false))),
             ("HTTP/1.1 200 OK\r\n\r\n", Ok((UntilClose, false))),
             ("HTTP/1.1 204 No Content\r\n\r\n", Ok((Exact(0), true))),
+            ("HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n", Ok((Exact(0), true))),
+            ("HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\n", Ok((Exact(0), false))),
+            (
+                "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nConnection: close\r\ncontent-length: 5\r\n\r\n",
+                Ok((Exact(5), false)),
+            ),
             ("HTTP/1.0 200 OK\r\ncontent-length: 5\r\n\r\n", Ok((Exact(5), false))),
             (
                 "HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\ncontent-length: 5\r\n\r\n",
@@ -284,6 +308,47 @@ mod tests {
         assert_eq!((headers.len(), headers.get("a").unwrap().as_bytes()), (1, b"b".as_slice()));
     }
 
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(
+            pieces in prop::collection::vec(
+                prop_oneof![
+                    Just("HTTP/1.1 200 OK\r\n"), Just("HTTP/1.1 100 Go\r\n\r\n"), Just("\r\n"),
+                    Just("Content-Length: "), Just("Transfer-Encoding: "), Just("chunked"),
+                    Just("Connection: close"), Just(", "), Just("18446744073709551615"), Just("\n"),
+                    Just("é"), Just("\0"), Just(":"), Just(" "),
+                ],
+                0..20,
+            ),
+            rest in prop::collection::vec(any::<u8>(), 0..20),
+        ) {
+            let bytes = [pieces.concat().as_bytes(), &rest].concat();
+            if let Ok((_, used)) = read(&bytes, |_| true) {
+                prop_assert!(used <= bytes.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_transfer_coding_is_chunked_once_or_refused() {
+        let of = |lines: &str| of(&format!("HTTP/1.1 200 OK\r\n{lines}\r\n"));
+        assert_eq!(of("Transfer-Encoding: Chunked\r\n"), Ok((BodyLength::Chunked, true)));
+        for lines in [
+            "Transfer-Encoding: chunked, chunked\r\n",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+            "Transfer-Encoding: gzip, chunked\r\n",
+            "Transfer-Encoding: chunked, gzip\r\n",
+            "Transfer-Encoding: xchunked\r\n",
+            "Transfer-Encoding: chunked;q=1\r\n",
+            "Transfer-Encoding: \"chunked\"\r\n",
+            "Transfer-Encoding:\r\n",
+            "content-length: 3\r\nTransfer-Encoding: identity\r\n",
+        ] {
+            assert_eq!(of(lines), Err(BadHead::Coding), "{lines}");
+        }
+    }
+
     #[test]
     fn what_is_not_http_is_refused() {
         for head in [
@@ -292,6 +357,19 @@ mod tests {
             "HTTP/1.1 2x0 OK\r\n\r\n",
             "HTTP/1.1 200 OK\r\nbad name: x\r\n\r\n",
             "HTTP/1.1 200 OK\r\na: b\r\n c\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length : 5\r\n\r\n",
+            "HTTP/1.1 200 OK\r\n content-length: 5\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length\x0b: 5\r\n\r\n",
+            "HTTP/1.1 200 OK\r\n: 5\r\n\r\n",
+            "HTTP/1.1 200 OK\r\na: b\rc: d\r\n\r\n",
+            "HTTP/1.1 200 OK\r\na: b\0c\r\n\r\n",
+            "HTTP/1.1 2000 OK\r\n\r\n",
+            "HTTP/1.1 +20 OK\r\n\r\n",
+            "HTTP/1.2 200 OK\r\n\r\n",
+            "http/1.1 200 OK\r\n\r\n",
+            // An interim answer has no body, whatever it says.
+            "HTTP/1.1 100 Continue\r\ncontent-length: 2\r\n\r\nhiHTTP/1.1 200 OK\r\n\r\n",
         ] {
             assert!(matches!(of(head), Err(BadHead::Malformed(_))), "{head}");
         }

@@ -13,11 +13,14 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, sleep};
 
+use body::Remainder;
 pub use body::{Body, BodyError};
 pub use head::{AnswerHead, BadHead, RequestHead};
 
@@ -26,8 +29,14 @@ use super::dial::{DialError, Stream};
 /// The most that one read takes: it bounds what a stream holds for a client that reads slowly, and
 /// for how long a busy one keeps its thread.
 pub const READ_BYTES_MAX: usize = 16 * 1024;
-/// A head with more than this is refused; model servers need one or two kilobytes.
+/// A head with more than this, interim answers before it included, is refused; model servers need
+/// one or two kilobytes.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// How long a request that the upstream closed on waits to be known as thrown away: more than a
+/// round trip to any place.
+const SETTLED_WITHIN: Duration = Duration::from_secs(1);
+/// How often it is looked at; within one machine it is known at once.
+const SETTLED_LOOK: Duration = Duration::from_millis(2);
 /// Pieces that one write takes: the head and a body with three edits.
 const SLICES_MAX: usize = 8;
 
@@ -74,6 +83,8 @@ struct Progress<'a> {
     sent: usize,
     length: usize,
     flushed: bool,
+    /// Read until the head was complete.
+    head_bytes: usize,
     /// Why no more can be sent. The upstream may have answered before it closed.
     failed: Option<io::Error>,
 }
@@ -108,36 +119,56 @@ impl Connection {
         keep: fn(&str) -> bool,
     ) -> Result<AnswerHead, SendError> {
         let length = request.head.len() + request.body.iter().map(Bytes::len).sum::<usize>();
-        let mut progress = Progress { request, sent: 0, length, flushed: false, failed: None };
+        let mut progress =
+            Progress { request, sent: 0, length, flushed: false, head_bytes: 0, failed: None };
         let head = poll_fn(|cx| {
-            // A server may answer before it has read the whole request, and stop reading.
+            // A server may answer before it has read the whole request.
             self.poll_request(cx, &mut progress);
-            self.poll_head(cx, keep)
+            self.poll_head(cx, &mut progress, keep)
         });
         let outcome = head.await;
         let outcome = match outcome {
             Ok(mut head) => {
-                head.reusable &= progress.flushed;
+                // One that refuses the request may stop reading; one that serves it needs the rest.
+                if head.status.is_success() && !progress.is_over() {
+                    head.remainder = Some(Box::new(progress.remainder()));
+                } else {
+                    head.reusable &= progress.flushed;
+                }
                 Ok(head)
             }
-            Err(error) => Err(self.judge(error, progress)),
+            Err(error) => Err(self.judge(error, progress).await),
         };
         self.used = true;
         outcome
     }
 
     /// Tells a request that nobody has seen from one that may have been read.
-    ///
-    /// A kept connection may be closed by the upstream at the very moment we write. Its FIN then
-    /// tells how much of ours had reached its kernel: where that was nothing, nobody has read the
-    /// request, and sending it again can't serve it twice.
-    fn judge(&self, error: SendError, progress: Progress<'_>) -> SendError {
-        let closed = matches!(error, SendError::Ended);
-        let unseen = self.used && closed && self.stream.unacknowledged() >= Some(progress.sent);
-        if progress.sent == 0 || unseen {
+    async fn judge(&self, error: SendError, progress: Progress<'_>) -> SendError {
+        let closed = self.used && matches!(error, SendError::Ended);
+        if progress.sent == 0 || closed && self.was_thrown_away(&progress).await {
             return SendError::Unsent;
         }
         progress.failed.map_or(error, SendError::Io)
+    }
+
+    /// A kept connection may be closed by the upstream at the very moment we write. Its FIN then
+    /// tells how much of ours had reached its kernel. Where that was nothing, it may still take
+    /// our bytes if it closed its own direction alone; if it closed both, it answers them with a
+    /// reset. After that nobody can have read the request, and sending it again can't serve it
+    /// twice.
+    async fn was_thrown_away(&self, progress: &Progress<'_>) -> bool {
+        let until = Instant::now() + SETTLED_WITHIN;
+        let mut reset = progress.failed.is_some();
+        loop {
+            // Before the count, so that nothing is acknowledged between the two.
+            reset |= self.stream.was_reset();
+            let unseen = self.stream.unacknowledged() >= Some(progress.sent);
+            if reset || !unseen || Instant::now() >= until {
+                return reset && unseen;
+            }
+            sleep(SETTLED_LOOK).await;
+        }
     }
 
     fn poll_request(&mut self, cx: &mut Context<'_>, progress: &mut Progress<'_>) {
@@ -164,6 +195,7 @@ impl Connection {
     fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
+        progress: &mut Progress<'_>,
         keep: fn(&str) -> bool,
     ) -> Poll<Result<AnswerHead, SendError>> {
         loop {
@@ -171,16 +203,19 @@ impl Connection {
                 if bytes.is_empty() {
                     return Err(SendError::Ended);
                 }
-                if self.ahead.is_empty() {
+                progress.head_bytes += bytes.len();
+                let head = if self.ahead.is_empty() {
                     // Nearly always the whole head, with the beginning of its body, comes at once.
                     let (head, used) = head::read(bytes, keep)?;
                     self.ahead.extend_from_slice(bytes.get(used..).unwrap_or_default());
-                    return Ok(head);
-                }
-                self.ahead.extend_from_slice(bytes);
-                let (head, used) = head::read(&self.ahead, keep)?;
-                self.ahead.advance(used);
-                if head.is_none() && self.ahead.len() > HEAD_BYTES_MAX {
+                    head
+                } else {
+                    self.ahead.extend_from_slice(bytes);
+                    let (head, used) = head::read(&self.ahead, keep)?;
+                    self.ahead.advance(used);
+                    head
+                };
+                if head.is_none() && progress.head_bytes > HEAD_BYTES_MAX {
                     return Err(BadHead::TooLarge.into());
                 }
                 Ok(head)
@@ -193,6 +228,25 @@ impl Connection {
 }
 
 impl<'a> Progress<'a> {
+    /// All is sent, or no more can be.
+    fn is_over(&self) -> bool {
+        self.flushed || self.failed.is_some()
+    }
+
+    /// What is still to be sent, for whoever reads the answer.
+    fn remainder(&self) -> Remainder {
+        let mut skip = self.sent;
+        let head = Bytes::copy_from_slice(self.request.head);
+        let pieces = std::iter::once(head).chain(self.request.body.iter().cloned());
+        let rest = pieces.filter_map(|mut piece| {
+            let sent = skip.min(piece.len());
+            skip -= sent;
+            piece.advance(sent);
+            (!piece.is_empty()).then_some(piece)
+        });
+        Remainder(rest.collect())
+    }
+
     /// What is still to be sent, as slices; how many.
     fn rest(&self, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {
         let mut skip = self.sent;

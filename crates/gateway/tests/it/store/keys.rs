@@ -1,9 +1,10 @@
 //! Keys and the changes by which replicas learn of them.
 
 use chrono::TimeDelta;
+use fluxgate_core::admin_api::{KeySettings, UpdateKey, UpdateUser, UserState};
 use fluxgate_core::ids::OPERATOR;
 use fluxgate_core::{Subject, UserId};
-use fluxgate_gateway::store::{CreateOutcome, KeyRecord, Revocation};
+use fluxgate_gateway::store::{CreateOutcome, KeyRecord, Revocation, Rotation};
 use futures_util::future::join_all;
 
 use super::{Fresh, at, key_id, new_key, on_each_store};
@@ -23,6 +24,11 @@ on_each_store! {
     changes_are_numbered_in_the_order_in_which_they_took_effect,
     changes_are_listed_for_an_hour,
     the_first_key_is_made_once,
+    a_keys_settings_are_changed_member_by_member,
+    a_rotated_key_keeps_its_id_and_for_a_while_its_old_secret,
+    a_key_that_has_ended_gets_no_new_secret,
+    the_newest_use_is_kept,
+    a_keys_owner_may_be_disabled,
 }
 
 async fn a_key_is_found_as_it_was_made(fresh: Fresh) {
@@ -41,6 +47,10 @@ async fn a_key_is_found_as_it_was_made(fresh: Fresh) {
             created_at: at(0),
             expires_at: Some(at(3600)),
             revoked_at: None,
+            last_used_at: None,
+            previous: None,
+            settings: KeySettings::default(),
+            owner_state: UserState::Active,
         }
     );
 }
@@ -196,4 +206,78 @@ async fn the_first_key_is_made_once(fresh: Fresh) {
     fresh.store.revoke_key(&key_id("a"), at(1)).await.unwrap();
     assert!(!fresh.store.create_first_key(new_key("b", at(2))).await.unwrap());
     assert_eq!(fresh.store.list_keys(None, None, 10).await.unwrap().len(), 1);
+}
+
+async fn a_keys_settings_are_changed_member_by_member(fresh: Fresh) {
+    let mut new = new_key("a", at(0));
+    new.expires_at = Some(at(100));
+    fresh.store.create_key(new, OPERATOR, None).await.unwrap();
+    let update: UpdateKey =
+        serde_json::from_str(r#"{"models":["a*"],"ips":["10.0.0.0/8"],"limits":{"concurrent":2}}"#)
+            .unwrap();
+    let changed = fresh.store.update_key(&key_id("a"), update, at(1)).await.unwrap().unwrap();
+    assert_eq!(changed, fresh.store.find_key(&key_id("a")).await.unwrap().unwrap());
+    assert_eq!((changed.settings.models.len(), changed.settings.limits.concurrent), (1, Some(2)));
+    assert_eq!(changed.expires_at, Some(at(100)));
+    let update: UpdateKey = serde_json::from_str(r#"{"name":"b","expires_at":null}"#).unwrap();
+    let changed =
+        fresh.store.update_key(&key_id("a"), update.clone(), at(2)).await.unwrap().unwrap();
+    assert_eq!((changed.name.as_str(), changed.expires_at), ("b", None));
+    assert_eq!(changed.settings.ips.len(), 1);
+    assert_eq!(fresh.store.update_key(&key_id("z"), update, at(2)).await.unwrap(), None);
+    assert_eq!(fresh.store.last_change().await.unwrap(), 2);
+}
+
+async fn a_rotated_key_keeps_its_id_and_for_a_while_its_old_secret(fresh: Fresh) {
+    fresh.store.create_key(new_key("a", at(0)), OPERATOR, None).await.unwrap();
+    let rotate = async |secret: u8, until| {
+        let rotated = fresh.store.rotate_key(&key_id("a"), [secret; 32], until, at(1)).await;
+        match rotated.unwrap() {
+            Some(Rotation::Rotated(record)) => *record,
+            other => panic!("{other:?}"),
+        }
+    };
+    let record = rotate(1, Some(at(60))).await;
+    assert_eq!((record.secret_sha256, record.previous), ([1; 32], Some(([b'a'; 32], at(60)))));
+    let record = rotate(2, None).await;
+    assert_eq!((record.secret_sha256, record.previous), ([2; 32], None));
+    let gone = fresh.store.rotate_key(&key_id("z"), [1; 32], None, at(1)).await.unwrap();
+    assert_eq!(gone, None);
+    assert_eq!(fresh.store.last_change().await.unwrap(), 2);
+}
+
+async fn a_key_that_has_ended_gets_no_new_secret(fresh: Fresh) {
+    let mut expiring = new_key("a", at(0));
+    expiring.expires_at = Some(at(10));
+    fresh.store.create_key(expiring, OPERATOR, None).await.unwrap();
+    fresh.store.create_key(new_key("b", at(0)), OPERATOR, None).await.unwrap();
+    fresh.store.revoke_key(&key_id("b"), at(1)).await.unwrap();
+    for id in ["a", "b"] {
+        let outcome = fresh.store.rotate_key(&key_id(id), [9; 32], None, at(10)).await.unwrap();
+        assert_eq!(outcome, Some(Rotation::Ended));
+        let record = fresh.store.find_key(&key_id(id)).await.unwrap().unwrap();
+        assert_ne!(record.secret_sha256, [9; 32]);
+    }
+}
+
+async fn the_newest_use_is_kept(fresh: Fresh) {
+    fresh.store.create_key(new_key("a", at(0)), OPERATOR, None).await.unwrap();
+    for second in [20, 10] {
+        let used = [(key_id("a"), at(second).into()), (key_id("z"), at(second).into())];
+        fresh.store.note_used(&used).await.unwrap();
+    }
+    let record = fresh.store.find_key(&key_id("a")).await.unwrap().unwrap();
+    assert_eq!(record.last_used_at, Some(at(20)));
+    assert_eq!(fresh.store.last_change().await.unwrap(), 0, "nobody has to know");
+}
+
+async fn a_keys_owner_may_be_disabled(fresh: Fresh) {
+    let owner = super::users::make_admin(&fresh.store).await;
+    let mut new = new_key("a", at(0));
+    new.owner = owner;
+    fresh.store.create_key(new, OPERATOR, None).await.unwrap();
+    let update = UpdateUser { state: Some(UserState::Disabled), role: None };
+    fresh.store.update_user(owner, update, at(1)).await.unwrap();
+    let record = fresh.store.find_key(&key_id("a")).await.unwrap().unwrap();
+    assert_eq!(record.owner_state, UserState::Disabled);
 }

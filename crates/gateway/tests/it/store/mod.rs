@@ -113,6 +113,7 @@ pub fn new_key(id: &str, created_at: DateTime<Utc>) -> NewKeyRecord {
         secret_sha256: [id.as_bytes()[0]; 32],
         created_at,
         expires_at: None,
+        settings: Default::default(),
     }
 }
 

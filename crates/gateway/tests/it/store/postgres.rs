@@ -12,7 +12,10 @@ use sqlx::{Connection, Executor, PgConnection};
 use super::{Fresh, at, key_id, new_key, open};
 
 const INIT_SQL: &str = include_str!("../../../../../init.sql");
-const MIGRATION: &str = include_str!("../../../migrations/postgres/0001_accounts.sql");
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../migrations/postgres/0001_accounts.sql"),
+    include_str!("../../../migrations/postgres/0002_keys.sql"),
+];
 
 #[tokio::test]
 async fn many_starts_on_an_empty_database_migrate_once() {
@@ -29,7 +32,9 @@ async fn many_starts_on_an_empty_database_migrate_once() {
 
 #[tokio::test]
 async fn a_database_made_by_hand_is_the_migrated_one() {
-    assert!(INIT_SQL.contains(MIGRATION), "init.sql has the migrations' own text");
+    for migration in MIGRATIONS {
+        assert!(INIT_SQL.contains(migration), "init.sql has the migrations' own text");
+    }
     let by_hand = Postgres::shared().create_database();
     let mut connection = PgConnection::connect(&by_hand).await.unwrap();
     connection.execute(INIT_SQL).await.unwrap();

@@ -1,9 +1,9 @@
 //! Users and the first administrator.
 
 use fluxgate_core::UserId;
-use fluxgate_core::admin_api::Role;
+use fluxgate_core::admin_api::{Role, UpdateUser, UserState};
 use fluxgate_core::ids::OPERATOR;
-use fluxgate_gateway::store::{Email, FirstAdmin, State, Store, UserRef};
+use fluxgate_gateway::store::{CreatedUser, Email, FirstAdmin, Store, UserRecord, UserRef};
 use futures_util::future::join_all;
 
 use super::{Fresh, at, on_each_store};
@@ -17,6 +17,9 @@ on_each_store! {
     only_one_of_many_at_the_same_moment_becomes_the_first,
     a_newer_token_ends_the_older,
     tokens_end_with_the_first_administrator,
+    a_user_is_made_once_for_each_address,
+    users_are_listed_page_by_page_without_the_built_in_one,
+    a_user_is_changed_and_others_learn_of_it,
 }
 
 /// Makes the first administrator.
@@ -35,7 +38,7 @@ async fn a_new_database_has_the_operator_and_no_administrator(fresh: Fresh) {
     assert!(!fresh.store.has_admin().await.unwrap());
     let operator = fresh.store.find_user(&UserRef::Id(OPERATOR)).await.unwrap().unwrap();
     assert_eq!((operator.id, operator.email), (OPERATOR, None));
-    assert_eq!((operator.role, operator.state), (Role::Admin, State::Active));
+    assert_eq!((operator.role, operator.state), (Role::Admin, UserState::Active));
     let nobody = UserRef::Email(email("nobody@example.org"));
     assert_eq!(fresh.store.find_user(&nobody).await.unwrap(), None);
 }
@@ -86,4 +89,59 @@ async fn tokens_end_with_the_first_administrator(fresh: Fresh) {
     let address = email("eve@example.org");
     let late = fresh.store.create_first_admin(&address, PHC, Some(&[1; 32]), at(1)).await.unwrap();
     assert_eq!(late, FirstAdmin::TokenRefused);
+}
+
+async fn make_member(store: &Store, name: &str, second: i64) -> UserId {
+    let address = email(&format!("{name}@example.org"));
+    let user = UserRecord {
+        id: UserId::generate(),
+        email: Some(address.clone()),
+        role: Role::Member,
+        state: UserState::Active,
+        created_at: at(second),
+    };
+    let made = store.create_user(&user, &address, None).await.unwrap();
+    assert_eq!(made, CreatedUser::Created);
+    user.id
+}
+
+async fn a_user_is_made_once_for_each_address(fresh: Fresh) {
+    let bob = make_member(&fresh.store, "bob", 1).await;
+    let found = fresh.store.find_user(&UserRef::Id(bob)).await.unwrap().unwrap();
+    assert_eq!((found.role, found.state), (Role::Member, UserState::Active));
+    let again = UserRecord { id: UserId::generate(), ..found };
+    let made = fresh.store.create_user(&again, &email("Bob@Example.org"), None).await.unwrap();
+    assert_eq!(made, CreatedUser::EmailTaken);
+    assert_eq!(fresh.store.list_users(None, 10).await.unwrap().len(), 1);
+}
+
+async fn users_are_listed_page_by_page_without_the_built_in_one(fresh: Fresh) {
+    let mut made = Vec::new();
+    for second in 0..5 {
+        made.push(make_member(&fresh.store, &format!("user{second}"), second).await);
+    }
+    made.reverse();
+    let (mut listed, mut after) = (Vec::new(), None);
+    loop {
+        let page = fresh.store.list_users(after, 2).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.cursor().to_string().parse().unwrap());
+        listed.extend(page.iter().map(|user| user.id));
+    }
+    assert_eq!(listed, made);
+}
+
+async fn a_user_is_changed_and_others_learn_of_it(fresh: Fresh) {
+    let bob = make_member(&fresh.store, "bob", 1).await;
+    let disabled = UpdateUser { state: Some(UserState::Disabled), role: None };
+    let changed = fresh.store.update_user(bob, disabled.clone(), at(2)).await.unwrap().unwrap();
+    assert_eq!((changed.role, changed.state), (Role::Member, UserState::Disabled));
+    let changes = fresh.store.changes_after(0).await.unwrap();
+    assert_eq!(changes.last().unwrap().subject, format!("user:{bob}"));
+    let promoted = UpdateUser { state: None, role: Some(Role::Admin) };
+    let changed = fresh.store.update_user(bob, promoted, at(3)).await.unwrap().unwrap();
+    assert_eq!((changed.role, changed.state), (Role::Admin, UserState::Disabled));
+    for nobody in [UserId::generate(), OPERATOR] {
+        assert_eq!(fresh.store.update_user(nobody, disabled.clone(), at(4)).await.unwrap(), None);
+    }
 }
