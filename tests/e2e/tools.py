@@ -4,6 +4,7 @@ agents finish a small task, frameworks chat, call a tool, stream and fail, and O
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ sys.path.append(str(HERE.parent))
 import open_webui  # noqa: E402
 import programs  # noqa: E402
 
+ROOT = HERE.parent.parent
 MISBEHAVIOURS = ["die-after=3", "status=503"]
 INSTALL_LOG_LINES = 3
 
@@ -30,11 +32,11 @@ class Place:
     cache: Path
     home: Path
 
-    def run(self, command: list, within_s: int, status: int | None = 0, **environment: str) -> str:
+    def run(self, command: list, within_s: int, status: int | None = 0, cwd: Path | None = None, **environment: str) -> str:
         """What it says, standard error too."""
         minimal = {"PATH": os.environ["PATH"], "HOME": str(self.home), "TERM": "dumb", "NO_COLOR": "1"}
         done = subprocess.run(
-            command, cwd=self.home, env=minimal | environment, timeout=within_s,
+            command, cwd=cwd or self.home, env=minimal | environment, timeout=within_s,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         failed = done.returncode != 0
@@ -154,6 +156,33 @@ def two_people_in_open_webui(place: Place):
     open_webui.check(place.gateway, place.home, place.cache / "open-webui/bin/open-webui")
 
 
+def documented_calls(place: Place):
+    """What stands in docs/clients runs as it stands there, but for the address."""
+    node = ["node", "--input-type=module", "--eval"]
+    of_clients, of_tools = ROOT / "tests/clients/node", HERE / "node"
+    pages = {
+        "curl": ("sh", "clients", ["bash", "-euc"], None),
+        "openai-python": ("python", "clients", None, None),
+        "anthropic-python": ("python", "clients", None, None),
+        "ollama-python": ("python", "clients", None, None),
+        "openai-node": ("js", "clients", node, of_clients),
+        "anthropic-typescript": ("js", "clients", node, of_clients),
+        "ollama-js": ("js", "clients", node, of_clients),
+        "langchain": ("python", "frameworks", None, None),
+        "llama-index": ("python", "frameworks", None, None),
+        "pydantic-ai": ("python", "pydantic-ai", None, None),
+        "vercel-ai-sdk": ("js", "e2e-node", node, of_tools),
+    }
+    for page, (language, installation, command, cwd) in pages.items():
+        if (place.cache / installation / ".ready").exists():
+            text = (ROOT / "docs/clients" / f"{page}.md").read_text()
+            call = "\n".join(re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+            call = call.replace("http://127.0.0.1:3000", place.gateway.url).replace("sk-fg-…", place.gateway.key)
+            command = command or [place.cache / installation / "bin/python", "-c"]
+            said = place.run([*command, call], 120, cwd=cwd, FLUXGATE_KEY=place.gateway.key)
+            assert "demo model" in said, f"{page}: {said}"
+
+
 def pytest(place: Place, venv: str, *files: str):
     command = [place.cache / venv / "bin/python", "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"]
     place.run([*command, *(HERE / "python" / file for file in files)], 300, **address(place))
@@ -177,6 +206,7 @@ CHECKS: dict[Callable, str] = {
     pydantic_ai: "pydantic-ai",
     aider: "aider",
     two_people_in_open_webui: "open-webui",
+    documented_calls: "clients",
 }
 
 
