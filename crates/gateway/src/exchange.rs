@@ -102,9 +102,7 @@ impl Exchange {
 
     /// The upstream's head has come, after this long.
     pub fn upstream_answered(&mut self, sent: Instant) {
-        let took = sent.elapsed();
-        self.upstream_head = Some(took);
-        self.waited += took;
+        self.upstream_head = Some(sent.elapsed());
     }
 
     /// What we ourselves took, up to now.
@@ -149,9 +147,9 @@ impl Exchange {
     }
 
     /// The answer was cut short; what was delivered counts.
-    pub fn cut(mut self: Box<Self>, reason: Reason, usage: Option<Usage>) {
+    pub fn cut(mut self: Box<Self>, status: StatusCode, reason: Reason, usage: Option<Usage>) {
         self.usage = usage;
-        self.outcome = Outcome::Cut(reason);
+        self.outcome = Outcome::Cut(status, reason);
     }
 }
 

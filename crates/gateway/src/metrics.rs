@@ -117,9 +117,9 @@ impl Metrics {
                 self.refused(reason);
                 reason.status()
             }
-            Outcome::Cut(reason) => {
+            Outcome::Cut(status, reason) => {
                 self.refused(reason);
-                StatusCode::OK
+                status
             }
         };
         if let Some(endpoint) = record.endpoint.and_then(|of| self.endpoints.get(&of)) {

@@ -35,8 +35,8 @@ pub enum Outcome {
     Answered(StatusCode),
     /// Before an answer began.
     Refused(Reason),
-    /// In the middle of an answer.
-    Cut(Reason),
+    /// In the middle of an answer, which had begun with this status.
+    Cut(StatusCode, Reason),
 }
 
 /// What is left of a request.
@@ -132,7 +132,7 @@ impl LineBudget {
         }
         let left = match outcome {
             Outcome::Answered(_) => &mut self.answered,
-            Outcome::Refused(_) | Outcome::Cut(_) => &mut self.refused,
+            Outcome::Refused(_) | Outcome::Cut(..) => &mut self.refused,
         };
         let allowed = *left > 0;
         *left = left.saturating_sub(1);
@@ -151,7 +151,8 @@ fn write_line(record: &RequestRecord) {
     let RequestRecord { id, key, usage, .. } = record;
     let (status, reason) = match record.outcome {
         Outcome::Answered(status) => (status, None),
-        Outcome::Refused(reason) | Outcome::Cut(reason) => (reason.status(), Some(reason)),
+        Outcome::Refused(reason) => (reason.status(), Some(reason)),
+        Outcome::Cut(status, reason) => (status, Some(reason)),
     };
     // Health checks and the page would drown the rest.
     if record.endpoint.is_none() && reason.is_none() {
@@ -180,11 +181,11 @@ fn write_line(record: &RequestRecord) {
         };
     }
     match (record.outcome, reason.map(Reason::fault)) {
-        (Outcome::Cut(Reason::ClientGone), _) => line!(info, "client left"),
+        (Outcome::Cut(_, Reason::ClientGone), _) => line!(info, "client left"),
         (Outcome::Answered(_), _) => line!(info, "request answered"),
-        (Outcome::Refused(_) | Outcome::Cut(_), Some(Fault::Upstream | Fault::Gateway)) => {
+        (Outcome::Refused(_) | Outcome::Cut(..), Some(Fault::Upstream | Fault::Gateway)) => {
             line!(warn, "request failed");
         }
-        (Outcome::Refused(_) | Outcome::Cut(_), _) => line!(info, "request refused"),
+        (Outcome::Refused(_) | Outcome::Cut(..), _) => line!(info, "request refused"),
     }
 }

@@ -9,7 +9,7 @@ use fluxgate_core::usage::UsageSource;
 use super::capture::Capture;
 use super::frames::{FrameSplitter, Inspect, Verdict};
 use super::translate::Lines;
-use super::{Dialect, Framing, anthropic, ollama, openai, responses};
+use super::{Ask, Dialect, Framing, anthropic, ollama, openai, responses};
 
 /// The most that is held of a frame which is translated: it can't pass in pieces.
 const TRANSLATED_BYTES_MAX: usize = 128 * 1024;
@@ -25,10 +25,30 @@ pub struct Shown {
     pub text_frames: u64,
     /// Bytes of that text.
     pub text_bytes: u64,
+    /// Choices that told why they ended, where the dialect has several.
+    pub choices_ended: u64,
     /// The dialect's own end mark was seen.
     pub ended: bool,
     /// The upstream itself sent an error frame.
     pub errored: bool,
+}
+
+/// What was asked of a stream, as far as its reader must know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Streamed {
+    /// The usage frame is ours.
+    pub withhold_usage: bool,
+    pub choices: u32,
+}
+
+impl Streamed {
+    /// One answer, whose usage the client wants too.
+    pub const PLAIN: Self = Self { withhold_usage: false, choices: 1 };
+
+    #[must_use]
+    pub fn of(ask: &Ask) -> Self {
+        Self { withhold_usage: ask.withhold_usage, choices: ask.choices }
+    }
 }
 
 /// How an upstream's stream ended, judged by what it had shown.
@@ -51,7 +71,7 @@ pub struct AnswerReader {
 #[derive(Debug)]
 struct Reader {
     dialect: Dialect,
-    withhold_usage: bool,
+    asked: Streamed,
     shown: Shown,
     /// For documents and oversize frames, which pass in pieces. Boxed: most streams need none.
     captures: Option<Box<[Capture]>>,
@@ -60,20 +80,15 @@ struct Reader {
 }
 
 impl AnswerReader {
-    pub fn new(dialect: Dialect, framing: Framing, withhold_usage: bool) -> Self {
-        let reader = Reader {
-            dialect,
-            withhold_usage,
-            shown: Shown::default(),
-            captures: None,
-            lines: None,
-        };
+    pub fn new(dialect: Dialect, framing: Framing, asked: Streamed) -> Self {
+        let reader =
+            Reader { dialect, asked, shown: Shown::default(), captures: None, lines: None };
         Self { splitter: FrameSplitter::new(framing), framing, reader }
     }
 
     /// Reads a stream of OpenAI's that goes on as lines of Ollama's.
     pub fn translated(lines: Box<Lines>) -> Self {
-        let mut reader = Self::new(Dialect::OpenAi, Framing::Sse, false);
+        let mut reader = Self::new(Dialect::OpenAi, Framing::Sse, Streamed::PLAIN);
         reader.splitter = FrameSplitter::holding(Framing::Sse, TRANSLATED_BYTES_MAX);
         reader.framing = Framing::Ndjson;
         reader.reader.lines = Some(lines);
@@ -159,7 +174,7 @@ impl Inspect for Reader {
         shown.frames += 1;
         match self.dialect {
             Dialect::OpenAi => {
-                let verdict = openai::inspect(frame, self.withhold_usage, shown);
+                let verdict = openai::inspect(frame, self.asked, shown);
                 let Some(lines) = &mut self.lines else { return verdict };
                 lines.event(frame, shown.reported);
                 return Verdict::Withhold;
@@ -220,7 +235,7 @@ mod tests {
         framing: Framing,
         pieces: impl IntoIterator<Item = &'a [u8]>,
     ) -> (Vec<u8>, Usage, Ending) {
-        let mut reader = AnswerReader::new(dialect, framing, false);
+        let mut reader = AnswerReader::new(dialect, framing, Streamed::PLAIN);
         let (mut out, mut passed) = (VecDeque::new(), Vec::new());
         for piece in pieces {
             reader.push(Bytes::copy_from_slice(piece), &mut out);
@@ -250,6 +265,26 @@ mod tests {
                 let told = read(dialect, framing, body.chunks(step));
                 assert_eq!((&*told.0, told.1, told.2), (body, usage, ending), "{name} by {step}");
             }
+        }
+    }
+
+    #[test]
+    fn a_stream_of_several_choices_is_over_when_each_of_them_is() {
+        let end = |index: u32| {
+            format!(
+                "data: {{\"choices\":[{{\"index\":{index},\"delta\":{{}},\"finish_reason\":\"stop\"}}]}}\n\n"
+            )
+        };
+        for (choices, stream, ending) in [
+            (1, end(0), Ending::Whole),
+            (2, end(1), Ending::Cut),
+            (2, end(1) + &end(0), Ending::Whole),
+            (2, end(1) + "data: [DONE]\n\n", Ending::Whole),
+        ] {
+            let asked = Streamed { choices, ..Streamed::PLAIN };
+            let mut reader = AnswerReader::new(Dialect::OpenAi, Framing::Sse, asked);
+            reader.push(Bytes::from(stream.clone()), &mut VecDeque::new());
+            assert_eq!(reader.finish().1, ending, "{choices}: {stream}");
         }
     }
 

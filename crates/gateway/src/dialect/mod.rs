@@ -20,7 +20,7 @@ use bytes::Bytes;
 use fluxgate_core::{Reason, RequestId};
 use http::HeaderValue;
 
-pub use answer::{AnswerReader, Ending};
+pub use answer::{AnswerReader, Ending, Streamed};
 pub use ollama::{canonical_name, loaded};
 use outline::{Field, Kind, Outline};
 
@@ -58,6 +58,8 @@ pub struct Ask {
     pub usage_edit: Option<Edit>,
     /// The usage frame of the stream is ours: the client didn't ask for it.
     pub withhold_usage: bool,
+    /// Answers that were asked for in one: a stream isn't over before each of them is.
+    pub choices: u32,
     /// Tokens of the prompt by our own estimate.
     pub prompt_estimate: u64,
     /// Answered here: the model is only to be loaded.
@@ -73,6 +75,7 @@ impl Ask {
             stream: false,
             usage_edit: None,
             withhold_usage: false,
+            choices: 1,
             prompt_estimate,
             load_only: false,
         }

@@ -10,8 +10,8 @@ use fluxgate_core::{Reason, Usage};
 use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 
-use super::answer::Shown;
-use super::capture::{Capture, read as read_json, string_bytes, value_after};
+use super::answer::{Shown, Streamed};
+use super::capture::{Capture, read as read_json, string_bytes, value_after, values_after};
 use super::frames::Verdict;
 use super::outline::{Field, Kind, Outline, StreamOption};
 use super::{Ask, Edit, Refusal, estimate};
@@ -37,8 +37,15 @@ pub fn read(endpoint: Endpoint, outline: &Outline<'_>) -> Result<Ask, Refusal> {
         stream,
         withhold_usage: usage_edit.is_some(),
         usage_edit,
+        choices: choices(outline),
         ..Ask::of(model, estimate(outline))
     })
+}
+
+/// `n`, and one for each prompt where there are several.
+fn choices(outline: &Outline<'_>) -> u32 {
+    let n = outline.field(Field::N).and_then(|n| n.as_u64()).unwrap_or(1);
+    u32::try_from(n).unwrap_or(u32::MAX).max(1)
 }
 
 /// The fields that each route needs or knows, and what they may be.
@@ -155,7 +162,7 @@ static FINISH_FINDER: LazyLock<Finder<'static>> =
     LazyLock::new(|| Finder::new(b"\"finish_reason\""));
 
 /// Looks at one frame of a stream.
-pub fn inspect(frame: &[u8], withhold_usage: bool, shown: &mut Shown) -> Verdict {
+pub fn inspect(frame: &[u8], asked: Streamed, shown: &mut Shown) -> Verdict {
     if CHOICES_FINDER.find(frame).is_none() {
         if is_done(frame) {
             shown.ended = true;
@@ -170,11 +177,10 @@ pub fn inspect(frame: &[u8], withhold_usage: bool, shown: &mut Shown) -> Verdict
         shown.text_frames += 1;
         shown.text_bytes += bytes;
     }
-    if !shown.ended
-        && FINISH_FINDER.find(frame).is_some()
-        && value_after(frame, b"\"finish_reason\"").is_some_and(|value| value.starts_with(b"\""))
-    {
-        shown.ended = true;
+    if !shown.ended && FINISH_FINDER.find(frame).is_some() {
+        let reasons = values_after(frame, b"\"finish_reason\"");
+        shown.choices_ended += reasons.filter(|reason| reason.starts_with(b"\"")).count() as u64;
+        shown.ended = shown.choices_ended >= u64::from(asked.choices);
     }
     if USAGE_FINDER.find(frame).is_some()
         && let Some(usage) = value_after(frame, USAGE).and_then(read_usage)
@@ -183,7 +189,7 @@ pub fn inspect(frame: &[u8], withhold_usage: bool, shown: &mut Shown) -> Verdict
         let no_choices = value_after(frame, CHOICES)
             .and_then(|value| value.strip_prefix(b"["))
             .is_some_and(|value| value.trim_ascii_start().starts_with(b"]"));
-        if withhold_usage && no_choices {
+        if asked.withhold_usage && no_choices {
             return Verdict::Withhold;
         }
     }

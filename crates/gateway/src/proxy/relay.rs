@@ -22,7 +22,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::out::CutShort;
 use crate::dialect::translate::Lines;
-use crate::dialect::{AnswerReader, Ask, Dialect, Ending, Framing, Refusal};
+use crate::dialect::{AnswerReader, Ask, Dialect, Ending, Framing, Refusal, Streamed};
 use crate::exchange::Exchange;
 use crate::upstream::Upstream;
 use crate::upstream::http1::{AnswerHead, Body as UpstreamBody, READ_BYTES_MAX};
@@ -92,7 +92,7 @@ impl Relay {
             None if coded => None,
             None => {
                 let framing = Framing::of(head.headers.get(CONTENT_TYPE));
-                Some(AnswerReader::new(dialect, framing, ask.withhold_usage))
+                Some(AnswerReader::new(dialect, framing, Streamed::of(ask)))
             }
         };
         let end = Instant::from_std(exchange.started()) + source.upstream.settings.request;
@@ -237,7 +237,7 @@ impl Relay {
             }
             None => self.broken = true,
         }
-        exchange.cut(reason, usage);
+        exchange.cut(self.status, reason, usage);
     }
 
     /// What the answer used; nothing where it is an error.
@@ -322,7 +322,7 @@ impl Drop for Relay {
             let over = Instant::now() >= self.end;
             let reason = if over { Reason::RequestTimeout } else { Reason::ClientGone };
             let usage = self.usage();
-            exchange.cut(reason, usage);
+            exchange.cut(self.status, reason, usage);
         }
     }
 }

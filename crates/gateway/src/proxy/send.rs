@@ -163,9 +163,10 @@ impl Sending<'_> {
         let sent = Instant::now();
         let answer = self.worker.pools.send(upstream, request, headers::comes_back);
         let answer = timeout(upstream.settings.first_byte, answer).await;
-        exchange.upstream_answered(sent);
+        exchange.waited(sent);
         match answer {
             Ok(Ok(answered)) => {
+                exchange.upstream_answered(sent);
                 upstream.answered();
                 Ok(answered)
             }

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::send::{Answer, AnswerBody, Failure, Outward, Sending, broke_off, names_stream_options};
 use crate::dialect::translate::{self, Asked, Lines, Request, Target};
-use crate::dialect::{AnswerReader, Dialect, Framing, Refusal};
+use crate::dialect::{AnswerReader, Dialect, Framing, Refusal, Streamed};
 use crate::exchange::Exchange;
 use crate::upstream::Upstream;
 use crate::upstream::http1::{AnswerHead, Body, BodyError};
@@ -150,7 +150,7 @@ fn refused(bytes: &[u8]) -> AnswerBody {
 }
 
 fn usage_of(document: &Bytes, prompt_estimate: u64) -> Usage {
-    let mut reader = AnswerReader::new(Dialect::OpenAi, Framing::Whole, false);
+    let mut reader = AnswerReader::new(Dialect::OpenAi, Framing::Whole, Streamed::PLAIN);
     reader.push(document.clone(), &mut Default::default());
     reader.usage(prompt_estimate)
 }
