@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use fluxgate_core::Reason;
 use fluxgate_core::usage::UsageSource;
-use http::StatusCode;
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder as _};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 

@@ -9,11 +9,12 @@ use fluxgate_core::usage::UsageSource;
 use fluxgate_core::{Reason, Usage};
 use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::answer::{Shown, Streamed};
 use super::capture::{Capture, read as read_json, string_bytes, value_after, values_after};
 use super::frames::Verdict;
-use super::outline::{Field, Kind, Outline, StreamOption};
+use super::outline::{Field, Kind, Outline, StreamOption, Value};
 use super::{Ask, Edit, Refusal, estimate};
 use crate::router::Endpoint;
 
@@ -37,7 +38,7 @@ pub fn read(endpoint: Endpoint, outline: &Outline<'_>) -> Result<Ask, Refusal> {
         stream,
         withhold_usage: usage_edit.is_some(),
         usage_edit,
-        choices: choices(outline),
+        choices: if stream { choices(outline) } else { 1 },
         ..Ask::of(model, estimate(outline))
     })
 }
@@ -45,7 +46,15 @@ pub fn read(endpoint: Endpoint, outline: &Outline<'_>) -> Result<Ask, Refusal> {
 /// `n`, and one for each prompt where there are several.
 fn choices(outline: &Outline<'_>) -> u32 {
     let n = outline.field(Field::N).and_then(|n| n.as_u64()).unwrap_or(1);
-    u32::try_from(n).unwrap_or(u32::MAX).max(1)
+    let prompts = outline.field(Field::Prompt).map_or(1, |prompt| prompts(&prompt));
+    u32::try_from(n.saturating_mul(prompts)).unwrap_or(u32::MAX).max(1)
+}
+
+/// A list of texts or of token lists is as many prompts; a list of numbers is one.
+fn prompts(prompt: &Value<'_>) -> u64 {
+    let Ok(all) = serde_json::from_slice::<Vec<&RawValue>>(prompt.raw) else { return 1 };
+    let first = all.first().and_then(|first| Kind::of(*first.get().as_bytes().first()?));
+    if matches!(first, Some(Kind::String | Kind::Array)) { all.len() as u64 } else { 1 }
 }
 
 /// The fields that each route needs or knows, and what they may be.
@@ -261,5 +270,26 @@ impl UsageObject {
                 .unwrap_or(0),
             source: UsageSource::Reported,
         })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_are_counted_over_prompts() {
+        for (body, choices) in [
+            (r#"{"model":"m","stream":true,"prompt":"a"}"#, 1),
+            (r#"{"model":"m","stream":true,"prompt":["a","b"],"n":3}"#, 6),
+            (r#"{"model":"m","stream":true,"prompt":[[1],[2,3]]}"#, 2),
+            (r#"{"model":"m","stream":true,"prompt":[1,2,3]}"#, 1),
+            (r#"{"model":"m","stream":true,"prompt":[],"n":0}"#, 1),
+            (r#"{"model":"m","prompt":["a","b"],"n":3}"#, 1),
+        ] {
+            let outline = Outline::read(body.as_bytes()).unwrap();
+            assert_eq!(read(Endpoint::Completions, &outline).unwrap().choices, choices, "{body}");
+        }
     }
 }
