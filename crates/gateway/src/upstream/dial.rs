@@ -1,21 +1,29 @@
 //! Dials an upstream: name, connection, TLS. It does so for requests and for discovery alike.
 
+use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use rustls::{ClientConfig, RootCertStore};
 use socket2::SockRef;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::sleep;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::{Target, unacked};
+
+/// RFC 8305 §5: the pause that it recommends.
+const ATTEMPT_EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Error)]
 pub enum DialError {
@@ -52,19 +60,47 @@ async fn establish(target: &Target) -> Result<Stream, DialError> {
     let addresses = tokio::net::lookup_host((host, port))
         .await
         .map_err(|source| DialError::Resolve { host: host.into(), source })?;
-    let failed = |source| DialError::Connect { host: host.into(), port, source };
-    let mut last = failed(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
-    for address in addresses {
-        let connected = match TcpStream::connect(address).await {
-            Ok(stream) => stream.set_nodelay(true).map(|()| stream),
-            Err(error) => Err(error),
-        };
-        match connected {
-            Ok(stream) => return secure(target, stream).await,
-            Err(error) => last = failed(error),
+    let stream = race(by_turns(addresses.collect()))
+        .await
+        .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
+        .map_err(|source| DialError::Connect { host: host.into(), port, source })?;
+    secure(target, stream).await
+}
+
+/// RFC 8305 §4: the families in turn, beginning with that of the resolver's first address, so that
+/// one that leads nowhere costs one attempt.
+fn by_turns(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (mut first, mut second): (VecDeque<_>, VecDeque<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
+    let mut turns = Vec::with_capacity(first.len() + second.len());
+    while !first.is_empty() || !second.is_empty() {
+        turns.extend(first.pop_front());
+        turns.extend(second.pop_front());
+    }
+    turns
+}
+
+/// The first of these to connect. The next one is tried beside those under way after
+/// [`ATTEMPT_EVERY`], or at once where one failed.
+async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    let mut left = addresses.into_iter();
+    let mut attempts = FuturesUnordered::new();
+    loop {
+        match left.next() {
+            Some(address) => attempts.push(TcpStream::connect(address)),
+            None if attempts.is_empty() => return Err(last),
+            None => {}
+        }
+        tokio::select! {
+            Some(outcome) = attempts.next() => match outcome {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            },
+            () = sleep(ATTEMPT_EVERY), if left.len() > 0 => {}
         }
     }
-    Err(last)
 }
 
 async fn secure(target: &Target, stream: TcpStream) -> Result<Stream, DialError> {
@@ -187,5 +223,62 @@ impl AsyncWrite for Stream {
             Self::Clear(stream) => stream.is_write_vectored(),
             Self::Tls(stream) => stream.is_write_vectored(),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::net::TcpListener as StdListener;
+
+    use socket2::{Domain, Socket, Type};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// A listener whose queue is full: its kernel drops whatever asks for a connection.
+    fn silent() -> (StdListener, Vec<Socket>) {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        socket.listen(0).unwrap();
+        let listener = StdListener::from(socket);
+        let address = listener.local_addr().unwrap().into();
+        let mut waiting = Vec::new();
+        loop {
+            let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            if client.connect_timeout(&address, Duration::from_millis(50)).is_err() {
+                return (listener, waiting);
+            }
+            waiting.push(client);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_silent_or_dead_costs_a_moment() {
+        let (silent, _waiting) = silent();
+        let dead = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let live = StdListener::bind("127.0.0.1:0").unwrap();
+        let addresses = vec![silent.local_addr().unwrap(), dead, live.local_addr().unwrap()];
+        // The silent one isn't waited for.
+        let connected = timeout(Duration::from_secs(2), race(addresses)).await;
+        let connected = connected.unwrap().unwrap();
+        assert_eq!(connected.peer_addr().unwrap(), live.local_addr().unwrap());
+    }
+
+    #[tokio::test]
+    async fn where_none_connects_the_last_failure_is_told() {
+        let dead = || StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let error = race(vec![dead(), dead()]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(race(Vec::new()).await.unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn families_take_turns() {
+        let read = |list: &str| list.split(' ').map(|one| one.parse().unwrap()).collect();
+        assert_eq!(
+            by_turns(read("[::1]:1 [::2]:1 [::3]:1 1.1.1.1:1 2.2.2.2:1")),
+            read("[::1]:1 1.1.1.1:1 [::2]:1 2.2.2.2:1 [::3]:1") as Vec<SocketAddr>,
+        );
     }
 }
