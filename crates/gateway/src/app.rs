@@ -84,6 +84,7 @@ pub struct Settings {
     pub limits: Limits,
     pub public_url: Option<Url>,
     pub trusted_proxies: Vec<IpNet>,
+    pub drain: Duration,
 }
 
 /// Limits of connections, headers and bodies.

@@ -30,6 +30,7 @@ pub fn settings(config: &Config) -> Settings {
         },
         public_url: listen.public_url.clone(),
         trusted_proxies: listen.trusted_proxies.clone(),
+        drain: listen.drain,
     }
 }
 
@@ -104,23 +105,23 @@ pub fn listeners(config: &Config) -> impl Iterator<Item = (ListenerKind, std::ne
     .filter_map(|(kind, address)| Some((kind, address?)))
 }
 
-/// The settings that need a restart and differ.
+/// The settings that need a restart, and differ from what the program was started with.
 #[must_use]
-pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+pub fn needs_restart(started: &Config, new: &Config) -> Vec<&'static str> {
     let changes = [
-        ("data_dir", old.data_dir != new.data_dir),
-        ("database", old.database != new.database),
-        ("redis", old.redis != new.redis),
-        ("auth", old.auth != new.auth),
-        ("log", old.log != new.log),
-        ("tls", old.tls != new.tls),
-        ("listen addresses", old.listen.listeners() != new.listen.listeners()),
-        ("listen.workers", old.listen.workers != new.listen.workers),
-        ("listen.replica_id", old.listen.replica_id != new.listen.replica_id),
-        ("listen.connections_max", old.listen.connections_max != new.listen.connections_max),
+        ("data_dir", started.data_dir != new.data_dir),
+        ("database", started.database != new.database),
+        ("redis", started.redis != new.redis),
+        ("auth", started.auth != new.auth),
+        ("log", started.log != new.log),
+        ("tls", started.tls != new.tls),
+        ("listen addresses", started.listen.listeners() != new.listen.listeners()),
+        ("listen.workers", started.listen.workers != new.listen.workers),
+        ("listen.replica_id", started.listen.replica_id != new.listen.replica_id),
+        ("listen.connections_max", started.listen.connections_max != new.listen.connections_max),
         (
             "listen.connections_per_address_max",
-            old.listen.connections_per_address_max != new.listen.connections_per_address_max,
+            started.listen.connections_per_address_max != new.listen.connections_per_address_max,
         ),
     ];
     changes.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()

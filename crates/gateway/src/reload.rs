@@ -22,7 +22,7 @@ pub type ReadAgain = Arc<dyn Fn() -> Result<Config, Faults> + Send + Sync>;
 /// What a reload came to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reloaded {
-    /// Settings that differ and take effect only with a restart.
+    /// Settings that differ from those in force, and take effect only with a restart.
     pub needs_restart: Vec<&'static str>,
 }
 
@@ -40,7 +40,7 @@ pub enum ReloadError {
 /// Carries out what is asked for, one after the other, until `stop`.
 pub async fn run(
     app: Arc<App>,
-    mut current: Config,
+    started: Config,
     read_again: ReadAgain,
     mut requests: mpsc::Receiver<Request>,
     stop: CancellationToken,
@@ -51,7 +51,7 @@ pub async fn run(
             () = stop.cancelled() => None,
         };
         let Some(request) = request else { return };
-        let outcome = reload(&app, &mut current, &read_again).await;
+        let outcome = reload(&app, &started, &read_again).await;
         match &outcome {
             Ok(reloaded) if reloaded.needs_restart.is_empty() => info!("configuration reloaded"),
             Ok(reloaded) => {
@@ -68,7 +68,7 @@ pub async fn run(
 
 async fn reload(
     app: &App,
-    current: &mut Config,
+    started: &Config,
     read_again: &ReadAgain,
 ) -> Result<Reloaded, ReloadError> {
     let read_again = Arc::clone(read_again);
@@ -76,7 +76,5 @@ async fn reload(
     let new = read.map_err(|_| ReloadError::Unreadable)??;
     app.upstreams.set(config::upstreams(&new))?;
     app.settings.store(Arc::new(config::settings(&new)));
-    let needs_restart = config::needs_restart(current, &new);
-    *current = new;
-    Ok(Reloaded { needs_restart })
+    Ok(Reloaded { needs_restart: config::needs_restart(started, &new) })
 }

@@ -95,7 +95,6 @@ pub struct Running {
     pub first_start: FirstStart,
     folder: DataFolder,
     ports_file: &'static str,
-    drain: Duration,
     threads: Vec<JoinHandle<io::Result<()>>>,
     tasks: JoinSet<()>,
     /// Ends the tasks that outlive the last request.
@@ -161,16 +160,7 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
     folder
         .write_ports(ports_file, &ports(&app, demo_model))
         .map_err(|source| StartError::Ports { path: ports_file, source })?;
-    Ok(Running {
-        app,
-        first_start,
-        folder,
-        ports_file,
-        drain: config.listen.drain,
-        threads,
-        tasks,
-        end,
-    })
+    Ok(Running { app, first_start, folder, ports_file, threads, tasks, end })
 }
 
 fn build(
@@ -255,7 +245,8 @@ impl Running {
         let mut ended = tokio::task::spawn_blocking(move || {
             threads.into_iter().filter_map(|thread| thread.join().ok()?.err()).collect::<Vec<_>>()
         });
-        let mut failures = tokio::time::timeout(self.drain, &mut ended).await;
+        let drain = self.app.settings.load().drain;
+        let mut failures = tokio::time::timeout(drain, &mut ended).await;
         if failures.is_err() {
             warn!("answers are still under way at the drain limit: they end with an error");
             stop.abort.cancel();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use fluxgate_demo::{DemoConfig, Pace};
 use fluxgate_testkit::{Demo, Plan, TestStack};
 
-use super::{SLOW, begin, rest};
+use super::{ENDLESS, SLOW, begin, rest};
 
 const CHAT: &str = r#"{"model":"demo","messages":[{"role":"user","content":"hello"}]}"#;
 
@@ -106,10 +106,24 @@ async fn a_bad_file_leaves_the_old_configuration_in_force_and_names_each_fault()
 }
 
 #[tokio::test]
+async fn the_drains_limit_is_the_one_that_was_read_last() {
+    let mut stack = Plan::default().models(&[ENDLESS]).file("").start().await;
+    let mut stream = begin(&stack, "/v1/chat/completions", ENDLESS).await;
+    write(&stack, "[listen]\ndrain_s = 1\n");
+    assert_eq!(reload(&stack).await, Ok(vec![]));
+    let since = Instant::now();
+    let (_, (text, _)) = tokio::join!(stack.stop(), rest(&mut stream));
+    assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+    assert!(text.contains("shutting_down"), "{text}");
+}
+
+#[tokio::test]
 async fn what_takes_a_restart_is_named() {
     let stack = Plan::default().file("").start().await;
     write(&stack, "[listen]\nconnections_max = 17\nreplica_id = \"other\"\nidle_s = 17\n");
     let named = reload(&stack).await.unwrap();
     assert_eq!(named, ["listen.replica_id", "listen.connections_max"]);
-    assert_eq!(reload(&stack).await, Ok(vec![]), "told once");
+    assert_eq!(reload(&stack).await, Ok(named), "until it was restarted");
+    write(&stack, "[listen]\nidle_s = 18\n");
+    assert_eq!(reload(&stack).await, Ok(vec![]), "it runs with these");
 }
