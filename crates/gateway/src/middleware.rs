@@ -7,6 +7,7 @@
 use std::rc::Rc;
 
 use axum::body::Body as AxumBody;
+use bytes::Bytes;
 use fluxgate_core::Reason;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
@@ -14,11 +15,12 @@ use hyper::body::Incoming;
 use tower::ServiceExt;
 use tracing::error;
 
+use crate::admin::problem::{PROBLEM_JSON, Problem};
 use crate::dialect::{Dialect, Refusal};
 use crate::exchange::Exchange;
-use crate::listen::ClientAddr;
 use crate::listen::connection::ConnectionInfo;
 use crate::listen::framing::{self, Framing};
+use crate::listen::{ClientAddr, ListenerKind};
 use crate::proxy::{self, OutBody};
 use crate::router::{self, Route};
 use crate::worker::Worker;
@@ -48,8 +50,8 @@ pub async fn serve(
         }
         Err((reason, message)) => {
             last = true;
-            let dialect = Dialect::of_path(request.uri().path());
-            let mut response = refuse(dialect, &Refusal::new(reason, message), exchange);
+            let form = Form::of(connection.kind, request.uri().path());
+            let mut response = refuse_in(form, &Refusal::new(reason, message), exchange);
             if response.status() == StatusCode::METHOD_NOT_ALLOWED {
                 response.headers_mut().insert(ALLOW, SERVED_METHODS);
             }
@@ -103,8 +105,8 @@ async fn route(
             ),
             exchange,
         ),
-        Route::BadPath => refuse(
-            Dialect::of_path(request.uri().path()),
+        Route::BadPath => refuse_in(
+            Form::of(connection.kind, request.uri().path()),
             &Refusal::new(
                 Reason::BadPath,
                 "The path holds an encoded slash, a backslash or a control byte.",
@@ -128,7 +130,7 @@ async fn control(
 ) -> Response<OutBody> {
     let Some(router) = worker.app.router(connection.kind) else {
         let refusal = Refusal::new(Reason::ShuttingDown, "The gateway isn't ready yet.");
-        return refuse(Dialect::OpenAi, &refusal, exchange);
+        return refuse_in(Form::Problem, &refusal, exchange);
     };
     request.extensions_mut().insert(exchange.client);
     request.extensions_mut().insert(exchange.id);
@@ -142,7 +144,39 @@ async fn control(
             error!(error = %failed, request.id = %exchange.id, "a control route failed");
             let refusal =
                 Refusal::new(Reason::Internal, "The gateway failed; its log has the cause.");
-            refuse(Dialect::OpenAi, &refusal, exchange)
+            refuse_in(Form::Problem, &refusal, exchange)
+        }
+    }
+}
+
+/// How a refusal is written.
+enum Form {
+    /// As the callers of a model route expect it.
+    Model(Dialect),
+    /// RFC 9457, as our own API does.
+    Problem,
+}
+
+impl Form {
+    /// The form for a request that is refused before its route is known.
+    fn of(kind: ListenerKind, path: &str) -> Self {
+        if kind.serves_models() && router::is_of_models(path) {
+            Self::Model(Dialect::of_path(path))
+        } else {
+            Self::Problem
+        }
+    }
+}
+
+fn refuse_in(form: Form, refusal: &Refusal, exchange: Box<Exchange>) -> Response<OutBody> {
+    match form {
+        Form::Model(dialect) => refuse(dialect, refusal, exchange),
+        Form::Problem => {
+            let problem = Problem::new(refusal.reason, refusal.message.clone());
+            let document = problem.document(exchange.id);
+            let mut response = answer(refusal, document, exchange);
+            response.headers_mut().insert(CONTENT_TYPE, PROBLEM_JSON);
+            response
         }
     }
 }
@@ -150,6 +184,10 @@ async fn control(
 /// Answers with a refusal in the dialect.
 pub fn refuse(dialect: Dialect, refusal: &Refusal, exchange: Box<Exchange>) -> Response<OutBody> {
     let body = dialect.refusal(refusal, exchange.id);
+    answer(refusal, body, exchange)
+}
+
+fn answer(refusal: &Refusal, body: Bytes, exchange: Box<Exchange>) -> Response<OutBody> {
     exchange.refused(refusal.reason);
     let mut response = Response::new(OutBody::full(body));
     *response.status_mut() = refusal.reason.status();

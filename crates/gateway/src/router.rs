@@ -171,7 +171,7 @@ pub fn find(method: &Method, path: &str) -> Route {
     if MANAGEMENT_ROUTES.contains(&path) || path.starts_with(MANAGEMENT_PREFIX) {
         return Route::Management;
     }
-    if path.starts_with("/api/v1/") {
+    if path.starts_with("/api/") && !is_of_models(path) {
         return Route::Other;
     }
     if path.starts_with("/api/") || path == "/api" {
@@ -181,6 +181,14 @@ pub fn find(method: &Method, path: &str) -> Route {
         return Route::Unknown(Dialect::of_path(path));
     }
     Route::Other
+}
+
+/// Whether a path is, or looks like, one of the models' APIs and not one of ours.
+#[must_use]
+pub fn is_of_models(path: &str) -> bool {
+    let ours =
+        path.strip_prefix("/api/v1").is_some_and(|rest| matches!(rest.get(..1), None | Some("/")));
+    !ours && (path.starts_with("/v1") || path.starts_with("/api"))
 }
 
 /// The id in `GET /v1/models/{id}`, decoded once; `None` where a segment of it is a dot segment

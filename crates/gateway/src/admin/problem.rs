@@ -10,6 +10,7 @@ use axum::Json;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use fluxgate_core::admin_api::ProblemDetails;
 use fluxgate_core::reason::Fault;
 use fluxgate_core::{Reason, RequestId};
@@ -19,7 +20,7 @@ use tracing::{error, warn};
 
 use crate::store::StoreError;
 
-const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 /// Until a store may be back.
 const STORE_RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -60,6 +61,13 @@ impl Problem {
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
+    }
+
+    /// The document of a request that axum doesn't see.
+    #[must_use]
+    pub fn document(&self, request_id: RequestId) -> Bytes {
+        // Strings and numbers: there is nothing in it that JSON can't hold.
+        serde_json::to_vec(&self.details(Some(request_id))).unwrap_or_default().into()
     }
 
     fn details(&self, request_id: Option<RequestId>) -> ProblemDetails {

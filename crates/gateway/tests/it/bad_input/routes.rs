@@ -49,6 +49,48 @@ async fn elsewhere_an_unknown_path_is_a_problem_document() {
 }
 
 #[tokio::test]
+async fn what_is_refused_before_its_route_is_known_is_refused_in_the_form_of_its_path() {
+    let stack = TestStack::start().await;
+    let public = [stack.clear, stack.web];
+    let private = [stack.admin, stack.metrics];
+    let two_hosts = |path: &str| {
+        format!("GET {path} HTTP/1.1\r\nhost: test\r\nhost: test\r\n\r\n").into_bytes()
+    };
+    for to in public {
+        for path in ["/v1/models", "/v1/nothing", "/api/tags"] {
+            let answer = wire::ask(to, &two_hosts(path)).await;
+            assert_refused("two hosts", path, &answer, 400, "bad_framing");
+        }
+        for path in ["/v1/chat%2fcompletions", "/api/ch\\at"] {
+            let answer = wire::ask(to, &wire::request("GET", path, &[], b"")).await;
+            assert_refused("a bad path", path, &answer, 400, "bad_path");
+        }
+        for path in ["/api/v1/keys%2f1", "/page%00"] {
+            let answer = wire::ask(to, &wire::request("GET", path, &[], b"")).await;
+            assert_problem(path, &answer, "bad_path");
+        }
+    }
+    for to in public.into_iter().chain(private) {
+        for path in ["/api/v1", "/api/v1/keys", "/healthz", "/nothing"] {
+            assert_problem(path, &wire::ask(to, &two_hosts(path)).await, "bad_framing");
+        }
+    }
+    for to in private {
+        assert_problem("/v1/models", &wire::ask(to, &two_hosts("/v1/models")).await, "bad_framing");
+    }
+}
+
+#[track_caller]
+fn assert_problem(what: &str, answer: &wire::Answer, code: &str) {
+    assert_eq!(answer.status, 400, "{what}: {}", answer.text());
+    assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{what}");
+    assert_id(answer);
+    let problem = answer.json();
+    assert_eq!((&problem["code"], &problem["status"]), (&code.into(), &400.into()), "{what}");
+    assert_eq!(problem["request_id"].as_str(), answer.header("x-request-id"), "{what}");
+}
+
+#[tokio::test]
 async fn a_wrong_method_is_405_and_names_the_right_one() {
     let stack = TestStack::start().await;
     let unasked = Unasked::begin(&stack);
