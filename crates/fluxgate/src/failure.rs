@@ -72,20 +72,8 @@ impl Failure {
             Self::Unreachable(_) => UNAVAILABLE,
             Self::Faults(_) | Self::Configuration(_) => CONFIGURATION,
             Self::DataFolder(_) | Self::File { .. } => CANT_CREATE,
-            Self::Start(error) => code_of(error),
+            Self::Start(error) => error.exit_code(),
             Self::Interrupted => INTERRUPTED,
         }
-    }
-}
-
-fn code_of(error: &StartError) -> u8 {
-    match error {
-        StartError::Listen { .. }
-        | StartError::Store(_)
-        | StartError::Thread(_)
-        | StartError::Metrics(_) => UNAVAILABLE,
-        StartError::DataFolder(_) | StartError::Ports { .. } => CANT_CREATE,
-        StartError::Tls(_) | StartError::Upstream(_) | StartError::Missing(_) => CONFIGURATION,
-        StartError::FirstStart(_) => FAILED,
     }
 }

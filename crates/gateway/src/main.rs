@@ -62,7 +62,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("gateway: {error}");
-            ExitCode::from(EXIT_UNAVAILABLE)
+            ExitCode::from(error.exit_code())
         }
     }
 }

@@ -12,6 +12,7 @@ mod keys;
 mod keys_api;
 mod lifecycle;
 mod listener;
+mod refusing_to_start;
 mod scripted_upstream;
 mod secure;
 mod store;
