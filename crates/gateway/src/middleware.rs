@@ -50,6 +50,7 @@ pub async fn serve(
         }
         Err((reason, message)) => {
             last = true;
+            connection.deadline.refuse_more();
             let form = Form::of(connection.kind, request.uri().path());
             let mut response = refuse_in(form, &Refusal::new(reason, message), exchange);
             if response.status() == StatusCode::METHOD_NOT_ALLOWED {

@@ -91,7 +91,7 @@ pub async fn serve(worker: Rc<Worker>, accepted: Accepted) {
         deadline.multiplexed();
     }
     let info = Rc::new(ConnectionInfo { peer: peer.ip(), kind, deadline: Rc::clone(&deadline) });
-    let io = TimedIo::new(transport, Rc::clone(&deadline));
+    let io = TimedIo::new(transport, Rc::clone(&deadline), http2);
     let service = service_fn({
         let worker = Rc::clone(&worker);
         move |request: Request<Incoming>| {
@@ -145,6 +145,9 @@ where
             }
         };
         let next = poll_fn(|cx| {
+            if deadline.take_refused() {
+                connection.as_mut().graceful_shutdown();
+            }
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
                 return Poll::Ready(Some(ended));
             }

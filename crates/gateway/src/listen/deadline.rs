@@ -43,6 +43,10 @@ pub struct Deadline {
     serving: Cell<u32>,
     /// On HTTP/2 bytes between requests are pings and window updates, not a header that drips.
     multiplexed: Cell<bool>,
+    /// HTTP/2: since when a header has begun and not ended, whatever else is served meanwhile.
+    header: Cell<Option<Instant>>,
+    /// HTTP/2: a request was refused for its framing, so that the connection takes no more.
+    refused: Cell<bool>,
     /// Since when what is written to the client has found no room.
     blocked: Cell<Option<Instant>>,
     /// When the answer under way is given up. HTTP/2's have a [`Delivery`] each.
@@ -62,6 +66,8 @@ impl Deadline {
             since: Cell::new(now),
             serving: Cell::new(0),
             multiplexed: Cell::new(false),
+            header: Cell::new(None),
+            refused: Cell::new(false),
             blocked: Cell::new(None),
             end: Cell::new(None),
             newest: RefCell::default(),
@@ -82,6 +88,26 @@ impl Deadline {
             Phase::Idle if !self.multiplexed.get() => self.enter(Phase::Header),
             Phase::Idle | Phase::Header | Phase::Serving => {}
         }
+    }
+
+    /// HTTP/2: whether a header is open, perhaps another one than before.
+    pub fn header(&self, open: bool, another: bool) {
+        if !open {
+            self.header.set(None);
+        } else if another || self.header.get().is_none() {
+            self.header.set(Some(Instant::now()));
+        }
+    }
+
+    /// The connection ends with the answers under way. HTTP/1 says so in a header instead.
+    pub fn refuse_more(&self) {
+        self.refused.set(self.multiplexed.get());
+    }
+
+    /// Whether the client must be told so now.
+    #[must_use]
+    pub fn take_refused(&self) -> bool {
+        self.refused.take()
     }
 
     /// The client has no room for what is written to it.
@@ -132,17 +158,16 @@ impl Deadline {
             Phase::Idle => Some(since + self.limits.idle),
             Phase::Serving => self.end.get(),
         };
-        match (over_at, stalled_at) {
-            (Some(over_at), Some(stalled_at)) => Some(over_at.min(stalled_at)),
-            (over_at, stalled_at) => over_at.or(stalled_at),
-        }
+        let header_at = self.header.get().map(|since| since + self.limits.header);
+        [over_at, stalled_at, header_at].into_iter().flatten().min()
     }
 
     /// Whether an idle client is told to go away before it is closed on. HTTP/2 may hold the last
     /// bytes of an answer for which the client has no room: they may go for once more that long.
     #[must_use]
     pub fn last_call(&self) -> bool {
-        let idle = self.phase.get() == Phase::Idle && self.blocked.get().is_none();
+        let waits = self.blocked.get().or(self.header.get());
+        let idle = self.phase.get() == Phase::Idle && waits.is_none();
         let first = self.multiplexed.get() && idle && !self.called.replace(true);
         if first {
             self.enter(Phase::Idle);
@@ -225,6 +250,23 @@ mod tests {
         tokio::time::advance(Duration::from_secs(100)).await;
         deadline.took();
         assert_eq!(left_s(&deadline), Some(60));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_http2_header_has_its_limit_whatever_is_served_meanwhile() {
+        let deadline = deadline();
+        deadline.multiplexed();
+        deadline.received();
+        let _serving = deadline.serve();
+        assert_eq!(left_s(&deadline), None);
+        deadline.header(true, true);
+        tokio::time::advance(Duration::from_secs(4)).await;
+        deadline.header(true, false);
+        assert_eq!(left_s(&deadline), Some(6), "dripping changes nothing");
+        deadline.header(true, true);
+        assert_eq!(left_s(&deadline), Some(10), "that is another one");
+        deadline.header(false, true);
+        assert_eq!(left_s(&deadline), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,6 +10,7 @@ pub mod deadline;
 pub mod delivery;
 pub mod forwarded;
 pub mod framing;
+pub mod header_block;
 pub mod timed_io;
 pub mod tls;
 

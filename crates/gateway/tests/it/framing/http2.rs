@@ -1,5 +1,7 @@
-//! The same over HTTP/2, where the framing is the protocol's own: what is refused ends its stream,
-//! and the connection goes on.
+//! The same over HTTP/2, where the framing is the protocol's own. A host or a method that could be
+//! read in two ways ends the connection; what else is refused ends its stream alone.
+
+use std::time::Duration;
 
 use http::{Method, Request};
 use http_body_util::Full;
@@ -53,6 +55,9 @@ async fn hosts(ground: &Ground, sender: &mut SendRequest<Body>) {
             request.headers_mut().append("host", host.parse().unwrap());
         }
         expect(ground, sender, request, allowed, &format!("{origin} with host {hosts:?}")).await;
+        if allowed == [400] {
+            ended(ground, sender, &format!("{origin} with host {hosts:?}")).await;
+        }
     }
 }
 
@@ -61,11 +66,27 @@ async fn methods(ground: &Ground, sender: &mut SendRequest<Body>) {
         let mut request = chat(ground, ORIGIN);
         *request.method_mut() = Method::from_bytes(method.as_bytes()).unwrap();
         expect(ground, sender, request, &[405], method).await;
+        if method == "TRACE" {
+            ended(ground, sender, method).await;
+        }
     }
     let mut request = Request::new(Full::default());
     *request.method_mut() = Method::CONNECT;
     *request.uri_mut() = "localhost:443".parse().unwrap();
     expect(ground, sender, request, &[405], "CONNECT").await;
+    ended(ground, sender, "CONNECT").await;
+}
+
+/// The connection takes no more requests; the next ones have another.
+async fn ended(ground: &Ground, sender: &mut SendRequest<Body>, what: &str) {
+    let ending = async {
+        while sender.ready().await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(5), ending).await;
+    assert!(in_time.is_ok(), "{what}: the connection goes on");
+    *sender = secure::http2(&ground.stack).await;
 }
 
 /// A length at odds with the body is an error of the stream (RFC 9113 §8.1.1).

@@ -7,6 +7,7 @@ use fluxgate_testkit::wire::Connection;
 use fluxgate_testkit::{Plan, TestStack};
 use http::Request;
 use http_body_util::Full;
+use tokio::io::AsyncWriteExt;
 
 use crate::secure;
 
@@ -92,6 +93,32 @@ async fn a_head_that_drips_is_cut_off_all_the_same() {
         }
     }
     assert_in_time("a head that drips", since.elapsed());
+}
+
+/// HTTP/2: the beginning of a connection, and half of a request's header.
+const HALF_A_HEADER: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
+    \0\0\0\x04\0\0\0\0\0\
+    \0\0\x40\x01\x05\0\0\0\x01\x82\x87\x84\x01\x04test";
+
+#[tokio::test]
+async fn an_http2_header_that_drips_is_cut_off_too() {
+    let stack = Plan::default().set("listen.header_s", "1").start().await;
+    let mut stream = secure::connect(&stack, &["h2"]).await;
+    let since = Instant::now();
+    stream.write_all(HALF_A_HEADER).await.unwrap();
+    let (mut read, mut write) = tokio::io::split(stream);
+    let dripping = tokio::spawn(async move {
+        // More of the header, up to an end that never comes.
+        while write.write_all(&[0]).await.is_ok() && write.flush().await.is_ok() {
+            tokio::time::sleep(DRIP).await;
+        }
+    });
+    let ended = tokio::time::timeout(Duration::from_secs(10), async {
+        tokio::io::copy(&mut read, &mut tokio::io::sink()).await
+    });
+    assert!(ended.await.is_ok(), "it doesn't end");
+    dripping.abort();
+    assert_in_time("a header that drips", since.elapsed());
 }
 
 #[tokio::test]
