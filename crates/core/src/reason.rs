@@ -51,8 +51,6 @@ reasons! {
     // Framing and routing, before anybody is identified.
     /// The request line or the headers break RFC 9112 in a way that we refuse.
     BadFraming = BAD_REQUEST, "bad_framing", Client;
-    /// The header block is larger than the limit.
-    HeadersTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", Client;
     /// The path holds an encoded slash, a backslash or a control byte.
     BadPath = BAD_REQUEST, "bad_path", Client;
     /// No such route.
@@ -119,8 +117,6 @@ reasons! {
     UpstreamError = BAD_GATEWAY, "upstream_error", Upstream;
     /// The upstream says that it can't serve now.
     UpstreamOverloaded = SERVICE_UNAVAILABLE, "upstream_overloaded", Upstream;
-    /// The upstream's own rate limit; its answer is passed on.
-    UpstreamRateLimited = TOO_MANY_REQUESTS, "upstream_rate_limited", Upstream;
     /// The upstream answered with a redirect, which is never followed.
     UpstreamRedirect = BAD_GATEWAY, "upstream_redirect", Upstream;
     /// The upstream's answer isn't HTTP, or ended before its head.

@@ -32,7 +32,6 @@ pub struct App {
     /// What a reload may change.
     pub settings: ArcSwap<Settings>,
     pub admin_token: Secret,
-    pub guard_token: Option<Secret>,
     pub argon2: Argon2,
     pub replica: Box<str>,
     pub store: Store,

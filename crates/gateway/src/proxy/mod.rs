@@ -1,8 +1,8 @@
 //! The life of a model request: identify, read, choose, send, stream, settle, record.
 //!
-//! [`handle`] tells it top-down; the decisions are in the leaves. Nothing here waits for a store, a
-//! lock or a metric; what is known of a request is in its `Exchange`, which is recorded when it is
-//! dropped, whatever way the request ends.
+//! [`handle`] tells it top-down; the decisions are in the leaves. Only a key that isn't known here
+//! waits for the store, and nothing for a lock or a metric. What is known of a request is in its
+//! `Exchange`, which is recorded when it is dropped, whatever way the request ends.
 
 pub mod body;
 mod choose;

@@ -135,7 +135,6 @@ fn build(
     Ok(App {
         settings: ArcSwap::from_pointee(config::settings(config)),
         admin_token: admin_token.ok_or(StartError::Missing("auth.admin_token"))?,
-        guard_token: config.auth.guard_token.clone(),
         argon2: config.auth.argon2,
         replica: config::replica(config),
         directory: KeyDirectory::new(store.clone(), control.clone()),
