@@ -12,6 +12,7 @@ use fluxgate_core::KeyId;
 use fluxgate_core::admin_api::KeySettings;
 use fluxgate_core::config::Config;
 use fluxgate_core::ids::OPERATOR;
+use hkdf::Hkdf;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
@@ -27,14 +28,16 @@ const KEY_FILE: &str = "first-key";
 const LINK_FILE: &str = "setup-link";
 /// Bytes of randomness in a setup token.
 const TOKEN_BYTES: usize = 32;
+/// How often a deployment can lose all its administrators and be set up anew.
+const SETUPS_MAX: u32 = 1_000;
 
 /// What was made by this start. On a later one nothing is.
 #[derive(Default)]
 pub struct FirstStart {
     /// The first key of the database, made once.
     pub key: Option<NewFirstKey>,
-    /// By which a browser may make the first administrator, while there is none. An unused one of
-    /// an earlier start has ended.
+    /// By which a browser may make the first administrator, while there is none: the same at every
+    /// start and on every replica.
     pub setup_token: Option<String>,
     /// The configuration's administrator was made.
     pub admin_created: bool,
@@ -105,10 +108,26 @@ async fn make_admin(store: &Store, config: &Config) -> Result<bool, FirstStartEr
     }
 }
 
+/// One link for the deployment: replicas that start at the same time, each on a database without an
+/// administrator, all show one that works. A used one is never good again.
 async fn make_setup_token(store: &Store) -> Result<String, StoreError> {
-    let token = URL_SAFE_NO_PAD.encode(rand::random::<[u8; TOKEN_BYTES]>());
-    store.put_setup_token(&token_sha256(&token), Utc::now()).await?;
-    Ok(token)
+    let secret = store.deployment_secret().await?;
+    for round in 0..SETUPS_MAX {
+        let token = setup_token(&secret, round);
+        if store.put_setup_token(&token_sha256(&token), Utc::now()).await? {
+            return Ok(token);
+        }
+    }
+    Err(StoreError::Malformed("setup_tokens"))
+}
+
+fn setup_token(deployment_secret: &[u8], round: u32) -> String {
+    let mut token = [0; TOKEN_BYTES];
+    let info = format!("fluxgate setup link v1 {round}");
+    // RFC 5869 §2.3: it gives up to 255 hashes' worth, of which this is one.
+    let expanded = Hkdf::<Sha256>::new(None, deployment_secret).expand(info.as_bytes(), &mut token);
+    debug_assert!(expanded.is_ok());
+    URL_SAFE_NO_PAD.encode(token)
 }
 
 async fn make_key(store: &Store) -> Result<Option<NewFirstKey>, StoreError> {

@@ -51,7 +51,7 @@ pub async fn set_up(
 }
 
 fn token_refused() -> Problem {
-    let text = "This setup link was used, or a later start of the gateway has replaced it.";
+    let text = "This setup link was used, or isn't this deployment's.";
     Problem::new(Reason::InvalidToken, text)
 }
 

@@ -139,7 +139,8 @@ impl Store {
         })
     }
 
-    /// Keeps the hash of a one-time token for the first administrator. An unused older one ends.
+    /// Keeps the hash of a one-time token for the first administrator, and gives whether it can be
+    /// used: it may have been. An unused other one ends.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -147,16 +148,23 @@ impl Store {
         &self,
         sha256: &[u8; 32],
         now: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         writing!(self, |tx| {
-            tx.sql("DELETE FROM setup_tokens WHERE used_at IS NULL")
-                .execute(tx.connection())
-                .await?;
-            tx.sql("INSERT INTO setup_tokens (sha256, created_at) VALUES ($1, $2)")
+            tx.sql("DELETE FROM setup_tokens WHERE used_at IS NULL AND sha256 <> $1")
                 .bind(sha256.to_vec())
-                .bind(StoredTime(now))
                 .execute(tx.connection())
                 .await?;
+            tx.sql(
+                "INSERT INTO setup_tokens (sha256, created_at) VALUES ($1, $2) \
+                 ON CONFLICT DO NOTHING",
+            )
+            .bind(sha256.to_vec())
+            .bind(StoredTime(now))
+            .execute(tx.connection())
+            .await?;
+            let (usable,): (bool,) =
+                tx.rows(HAS_SETUP_TOKEN).bind(sha256.to_vec()).fetch_one(tx.connection()).await?;
+            usable
         })
     }
 
@@ -166,12 +174,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn has_setup_token(&self, sha256: &[u8; 32]) -> Result<bool, StoreError> {
         let (has,): (bool,) = reading!(self, |tx| {
-            tx.rows(
-                "SELECT EXISTS (SELECT 1 FROM setup_tokens WHERE sha256 = $1 AND used_at IS NULL)",
-            )
-            .bind(sha256.to_vec())
-            .fetch_one(tx.connection())
-            .await?
+            tx.rows(HAS_SETUP_TOKEN).bind(sha256.to_vec()).fetch_one(tx.connection()).await?
         })?;
         Ok(has)
     }
@@ -181,6 +184,8 @@ impl Store {
 pub(super) const FIND_USER: &str =
     "SELECT id, email, role, state, created_at FROM users WHERE id = $1 OR email = $2";
 const HAS_ADMIN: &str = "SELECT EXISTS (SELECT 1 FROM users WHERE role = 'admin' AND id <> $1)";
+const HAS_SETUP_TOKEN: &str =
+    "SELECT EXISTS (SELECT 1 FROM setup_tokens WHERE sha256 = $1 AND used_at IS NULL)";
 
 impl TryFrom<UserRow> for UserRecord {
     type Error = StoreError;

@@ -259,6 +259,18 @@ async fn the_setup_link_makes_the_first_administrator_once() {
 }
 
 #[tokio::test]
+async fn the_setup_link_of_each_replica_works_until_one_is_used() {
+    let mut one = TestStack::start().await;
+    let url = format!("sqlite://{}/accounts.db", one.folder.path().display());
+    let mut other = Plan::default().database(&url).start().await;
+    let (first, last) = (token_of(&one), token_of(&other));
+    assert_eq!(set_up(&other, &first, &[]).await.status, 201, "the one that was shown first");
+    assert_eq!(problem(&set_up(&one, &last, &[]).await).code, "invalid_token");
+    other.stop().await;
+    one.stop().await;
+}
+
+#[tokio::test]
 async fn setting_up_takes_json_from_our_own_page_and_a_good_password() {
     let mut stack = TestStack::start().await;
     let token = token_of(&stack);

@@ -5,17 +5,18 @@ use std::os::unix::fs::PermissionsExt;
 
 use fluxgate_core::config::Config;
 use fluxgate_gateway::first_start::prepare;
-use fluxgate_gateway::store::{Email, UserRef};
+use fluxgate_gateway::store::{Email, FirstAdmin, UserRef};
 
-use super::{Fresh, on_each_store};
+use super::{Fresh, at, on_each_store};
 
 on_each_store! {
-    the_first_start_makes_a_key_and_a_token_and_a_later_one_only_a_token,
+    the_first_start_makes_a_key_and_a_token_and_a_later_one_only_the_token,
+    a_used_token_is_never_good_again,
     the_configured_administrator_is_made_once,
     a_key_is_made_only_where_it_is_asked_for,
 }
 
-async fn the_first_start_makes_a_key_and_a_token_and_a_later_one_only_a_token(fresh: Fresh) {
+async fn the_first_start_makes_a_key_and_a_token_and_a_later_one_only_the_token(fresh: Fresh) {
     let (folder, config) = (tempfile::tempdir().unwrap(), Config::default());
     let first = prepare(&fresh.store, &config, folder.path(), true).await.unwrap();
     let key = first.key.as_ref().unwrap();
@@ -28,7 +29,20 @@ async fn the_first_start_makes_a_key_and_a_token_and_a_later_one_only_a_token(fr
 
     let later = prepare(&fresh.store, &config, folder.path(), true).await.unwrap();
     assert!(later.key.is_none());
-    assert_ne!(later.setup_token.unwrap(), token);
+    assert_eq!(later.setup_token.unwrap(), token);
+
+    let elsewhere = Fresh::sqlite().await;
+    let other = prepare(&elsewhere.store, &config, folder.path(), false).await.unwrap();
+    assert_ne!(other.setup_token.unwrap(), token, "another deployment has another");
+}
+
+async fn a_used_token_is_never_good_again(fresh: Fresh) {
+    assert!(fresh.store.put_setup_token(&[7; 32], at(0)).await.unwrap());
+    assert!(fresh.store.put_setup_token(&[7; 32], at(1)).await.unwrap());
+    let ada: Email = "ada@example.org".parse().unwrap();
+    let made = fresh.store.create_first_admin(&ada, "a hash", Some(&[7; 32]), at(2)).await;
+    assert!(matches!(made.unwrap(), FirstAdmin::Created(_)));
+    assert!(!fresh.store.put_setup_token(&[7; 32], at(3)).await.unwrap());
 }
 
 async fn the_configured_administrator_is_made_once(fresh: Fresh) {
