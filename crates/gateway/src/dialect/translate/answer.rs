@@ -7,7 +7,7 @@ use bytes::Bytes;
 use chrono::{SecondsFormat, Utc};
 use fluxgate_core::Usage;
 use fluxgate_core::usage::UsageSource;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
@@ -23,9 +23,24 @@ pub struct Untranslatable;
 /// A chunk of a stream, or a document: they differ in one name.
 #[derive(Deserialize)]
 pub struct Chunk<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "or_default")]
     pub choices: Vec<Choice<'a>>,
-    pub timings: Option<Timings>,
+    /// llama.cpp's own; another server's may be anything.
+    #[serde(borrow)]
+    timings: Option<&'a RawValue>,
+}
+
+impl Chunk<'_> {
+    pub fn timings(&self) -> Option<Timings> {
+        serde_json::from_str(self.timings?.get()).ok()
+    }
+}
+
+/// `null` and absent are the same.
+fn or_default<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(
+    value: D,
+) -> Result<T, D::Error> {
+    Option::deserialize(value).map(Option::unwrap_or_default)
 }
 
 #[derive(Deserialize)]
@@ -278,7 +293,7 @@ fn completion(
     let end = End {
         reason: choice.finish_reason().unwrap_or("stop"),
         usage: Some(usage),
-        timings: chunk.timings,
+        timings: chunk.timings(),
         prompt: None,
         completion: Some(sent.elapsed()),
     };

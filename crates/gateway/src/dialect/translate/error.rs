@@ -13,7 +13,8 @@ const UNNAMED: &str = "upstream_refused";
 /// The most that is passed on of its words.
 const MESSAGE_CHARS_MAX: usize = 2_000;
 
-/// OpenAI's form; some servers put the text itself, or FastAPI's `detail`, in its place.
+/// OpenAI's form; some servers put the text itself, or FastAPI's `detail`, in its place. The latter
+/// quotes the request beside its `msg`.
 #[derive(Deserialize)]
 struct Said {
     error: Option<Value>,
@@ -51,7 +52,8 @@ impl Said {
         let message = inner("message")
             .or(self.error.as_ref().and_then(Value::as_str))
             .or(self.message.as_ref().and_then(Value::as_str))
-            .or(self.detail.as_ref().and_then(Value::as_str));
+            .or(self.detail.as_ref().and_then(Value::as_str))
+            .or(self.detail.as_ref().and_then(|detail| detail.pointer("/0/msg")?.as_str()));
         let code = inner("code").or(self.code.as_ref().and_then(Value::as_str)).or(inner("type"));
         (message, code)
     }

@@ -14,6 +14,8 @@ use crate::dialect::frames::event_data;
 
 /// The most that is held of calls which aren't complete, all of a stream's together.
 const CALL_BYTES_MAX: usize = 128 * 1024;
+/// A model that calls more tools at once has lost its way.
+const CALLS_MAX: usize = 128;
 
 /// See the module.
 #[derive(Debug)]
@@ -115,7 +117,7 @@ impl Lines {
 
     fn chunk(&mut self, data: &[u8]) -> Result<(), Untranslatable> {
         let chunk: Chunk<'_> = serde_json::from_slice(data).map_err(|_| Untranslatable)?;
-        self.timings = chunk.timings.or(self.timings);
+        self.timings = chunk.timings().or(self.timings);
         if chunk.choices.is_empty() && holds_error(data) {
             self.out.extend_from_slice(&error_line(data));
             self.state = State::Over;
@@ -146,23 +148,30 @@ impl Lines {
     }
 
     fn call_part(&mut self, part: &CallPart<'_>) -> Result<(), Untranslatable> {
-        // A server that gives no index sends whole calls.
-        let index = part.index.unwrap_or(u32::try_from(self.calls.len()).unwrap_or(u32::MAX));
-        let position = self.calls.iter().position(|(known, _)| *known == index);
-        let position = position.unwrap_or(self.calls.len());
+        // A server that gives no index sends whole calls; another id under a known index is another
+        // call too (some servers count none).
+        let id = part.id.as_deref().unwrap_or_default();
+        let continues = |(index, call): &(u32, Call)| {
+            part.index == Some(*index) && (id.is_empty() || call.id.is_empty() || call.id == id)
+        };
+        let position = self.calls.iter().rposition(continues).unwrap_or(self.calls.len());
         if position == self.calls.len() {
+            if self.calls.len() == CALLS_MAX {
+                return Err(Untranslatable);
+            }
             let call = Call { id: String::new(), name: String::new(), arguments: String::new() };
-            self.calls.push((index, call));
+            self.calls.push((part.index.unwrap_or(u32::MAX), call));
         }
         let Some((_, call)) = self.calls.get_mut(position) else { return Ok(()) };
-        if let Some(id) = part.id.as_ref().filter(|id| !id.is_empty()) {
-            call.id.clone_from(id);
+        if call.id.is_empty() {
+            self.call_bytes += id.len();
+            id.clone_into(&mut call.id);
         }
-        let Some(function) = &part.function else { return Ok(()) };
-        for (to, more) in
-            [(&mut call.name, &function.name), (&mut call.arguments, &function.arguments)]
-        {
-            let more = more.as_deref().unwrap_or_default();
+        let function = part.function.as_ref();
+        let name = function.and_then(|function| function.name.as_deref());
+        let arguments = function.and_then(|function| function.arguments.as_deref());
+        for (to, more) in [(&mut call.name, name), (&mut call.arguments, arguments)] {
+            let more = more.unwrap_or_default();
             self.call_bytes += more.len();
             to.push_str(more);
         }

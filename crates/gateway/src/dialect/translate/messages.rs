@@ -1,12 +1,13 @@
 //! Messages of Ollama's as OpenAI's: text, images, thinking, calls of tools and their results.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, VecDeque};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::fault::{invalid, wrong};
 use super::members::kind_of;
-use super::request::{invalid, wrong};
 use crate::dialect::Refusal;
 use crate::dialect::outline::Kind;
 
@@ -18,9 +19,9 @@ pub struct Message<'a> {
     #[serde(borrow)]
     content: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    images: Option<Vec<Cow<'a, str>>>,
+    images: Option<Vec<&'a RawValue>>,
     #[serde(borrow)]
-    thinking: Option<Cow<'a, str>>,
+    thinking: Option<&'a RawValue>,
     #[serde(borrow, default)]
     tool_calls: Option<Vec<ToolCall<'a>>>,
     #[serde(borrow)]
@@ -51,11 +52,11 @@ pub struct OutMessage<'a> {
     role: &'a str,
     content: OutContent<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reasoning_content: Option<&'a str>,
+    reasoning_content: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<OutCall<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tool_call_id: Option<String>,
+    tool_call_id: Option<Cow<'a, str>>,
 }
 
 #[derive(Serialize)]
@@ -70,17 +71,23 @@ enum OutContent<'a> {
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Part<'a> {
     Text { text: &'a RawValue },
-    ImageUrl { image_url: ImageUrl },
+    ImageUrl { image_url: ImageUrl<'a> },
 }
 
 #[derive(Serialize)]
-struct ImageUrl {
-    url: String,
+struct ImageUrl<'a> {
+    url: DataUrl<'a>,
+}
+
+/// An image as a URL (RFC 2397).
+struct DataUrl<'a> {
+    media_type: &'static str,
+    base64: Cow<'a, str>,
 }
 
 #[derive(Serialize)]
 struct OutCall<'a> {
-    id: String,
+    id: Cow<'a, str>,
     r#type: &'static str,
     function: OutFunction<'a>,
 }
@@ -101,10 +108,54 @@ const IMAGE_TYPES: [(&str, &str); 4] = [
 ];
 const ROLES: [&str; 5] = ["system", "developer", "user", "assistant", "tool"];
 
-/// A call that waits for its result.
-struct OpenCall<'a> {
-    id: String,
-    name: &'a str,
+/// The calls of a conversation whose results haven't come yet. However many there are, each is
+/// found at once.
+#[derive(Default)]
+struct OpenCalls<'a> {
+    /// In their order; `None` once it is answered.
+    ids: Vec<Option<Cow<'a, str>>>,
+    by_id: HashMap<Cow<'a, str>, usize>,
+    by_name: HashMap<&'a str, VecDeque<usize>>,
+    /// Nothing before it is open.
+    first: usize,
+}
+
+impl<'a> OpenCalls<'a> {
+    /// Opens a call and gives its id: the client's, else one that we make.
+    fn open(&mut self, call: &'a ToolCall<'a>) -> Cow<'a, str> {
+        let index = self.ids.len();
+        let given = call.id.as_deref().filter(|id| !id.is_empty()).map(Cow::Borrowed);
+        let id = given.unwrap_or_else(|| Cow::Owned(format!("call_{index}")));
+        self.ids.push(Some(id.clone()));
+        self.by_id.insert(id.clone(), index);
+        self.by_name.entry(&call.function.name).or_default().push_back(index);
+        id
+    }
+
+    /// The id of the call that a result answers: the one it names, else the first that is open
+    /// under the tool's name, else the first that is open at all.
+    fn answer(&mut self, message: &'a Message<'a>) -> Cow<'a, str> {
+        let name = message.tool_name.as_deref();
+        if let Some(id) = message.tool_call_id.as_deref().filter(|id| !id.is_empty()) {
+            let open = self.by_id.get(id).and_then(|index| self.ids.get_mut(*index));
+            return open.and_then(Option::take).unwrap_or(Cow::Borrowed(id));
+        }
+        let named = name.and_then(|name| self.by_name.get_mut(name));
+        for index in
+            named.into_iter().flat_map(|indices| std::iter::from_fn(|| indices.pop_front()))
+        {
+            if let Some(id) = self.ids.get_mut(index).and_then(Option::take) {
+                return id;
+            }
+        }
+        while let Some(call) = self.ids.get_mut(self.first) {
+            self.first += 1;
+            if let Some(id) = call.take() {
+                return id;
+            }
+        }
+        Cow::Borrowed(name.unwrap_or("call"))
+    }
 }
 
 /// Translates a conversation. Without `thinking` what the model thought before is left out.
@@ -115,41 +166,43 @@ pub fn translate<'a>(
     messages: &'a [Message<'a>],
     thinking: bool,
 ) -> Result<Vec<OutMessage<'a>>, Refusal> {
-    let (mut open, mut calls) = (Vec::new(), 0);
+    let mut open = OpenCalls::default();
     let mut translated = Vec::with_capacity(messages.len());
     for (index, message) in messages.iter().enumerate() {
         let field = |name: &str| format!("messages[{index}].{name}");
         if !ROLES.contains(&&*message.role) {
             return Err(wrong(&field("role"), "system, user, assistant or tool"));
         }
-        let images = message.images.as_deref().unwrap_or_default();
-        let tool_calls = message.tool_calls.as_deref().unwrap_or_default();
-        let mut out_calls = Vec::with_capacity(tool_calls.len());
-        for call in tool_calls {
+        let calls = message.tool_calls.as_deref().unwrap_or_default().iter().map(|call| {
             let arguments = arguments(call).ok_or_else(|| {
                 wrong(&field("tool_calls"), "calls whose `arguments` are an object")
             })?;
-            // Ollama's calls need no id; OpenAI's results name the call that they answer.
-            let id = call.id.as_deref().filter(|id| !id.is_empty());
-            let id = id.map_or_else(|| format!("call_{calls}"), str::to_owned);
-            calls += 1;
-            open.push(OpenCall { id: id.clone(), name: &call.function.name });
             let function = OutFunction { name: &call.function.name, arguments };
-            out_calls.push(OutCall { id, r#type: "function", function });
-        }
-        let answers = (message.role == "tool").then(|| answered_call(message, &mut open));
+            Ok(OutCall { id: open.open(call), r#type: "function", function })
+        });
+        let tool_calls = calls.collect::<Result<Vec<_>, Refusal>>()?;
+        let images = message.images.as_deref().unwrap_or_default();
         translated.push(OutMessage {
             role: &message.role,
             content: content(message.content, images, &field)?,
-            reasoning_content: message
-                .thinking
-                .as_deref()
-                .filter(|text| thinking && !text.is_empty()),
-            tool_calls: out_calls,
-            tool_call_id: answers,
+            reasoning_content: message.thinking().filter(|_| thinking),
+            tool_calls,
+            tool_call_id: (message.role == "tool").then(|| open.answer(message)),
         });
     }
     Ok(translated)
+}
+
+impl<'a> Message<'a> {
+    /// Whether it says what the model thought.
+    pub fn has_thinking(&self) -> bool {
+        self.thinking().is_some()
+    }
+
+    fn thinking(&self) -> Option<&'a RawValue> {
+        let text = self.thinking.filter(|text| kind_of(text) == Some(Kind::String))?;
+        Some(text).filter(|text| text.get() != "\"\"")
+    }
 }
 
 /// A lone message, as `/api/generate` has them.
@@ -159,7 +212,7 @@ pub fn translate<'a>(
 pub fn lone<'a>(
     role: &'static str,
     text: &'a RawValue,
-    images: &[Cow<'a, str>],
+    images: &[&'a RawValue],
 ) -> Result<OutMessage<'a>, Refusal> {
     Ok(OutMessage {
         role,
@@ -172,7 +225,7 @@ pub fn lone<'a>(
 
 fn content<'a>(
     text: Option<&'a RawValue>,
-    images: &[Cow<'_, str>],
+    images: &[&'a RawValue],
     field: &dyn Fn(&str) -> String,
 ) -> Result<OutContent<'a>, Refusal> {
     let text = match text.map(|text| (kind_of(text), text)) {
@@ -197,11 +250,24 @@ fn content<'a>(
     parts.map(OutContent::Parts)
 }
 
-/// The image as a URL (RFC 2397), its type told from its first bytes.
-fn data_url(image: &str) -> Option<String> {
-    let (_, media_type) = IMAGE_TYPES.iter().find(|(start, _)| image.starts_with(start))?;
-    let base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
-    image.bytes().all(base64).then(|| format!("data:{media_type};base64,{image}"))
+/// The image with the type that its first bytes tell.
+fn data_url<'a>(image: &'a RawValue) -> Option<DataUrl<'a>> {
+    let written = image.get().strip_prefix('"')?.strip_suffix('"')?;
+    // Some encoders write a slash as `\/`.
+    let base64 = if written.contains('\\') {
+        Cow::Owned(serde_json::from_str(image.get()).ok()?)
+    } else {
+        Cow::Borrowed(written)
+    };
+    let (_, media_type) = IMAGE_TYPES.iter().find(|(start, _)| base64.starts_with(start))?;
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+    base64.bytes().all(allowed).then_some(DataUrl { media_type, base64 })
+}
+
+impl Serialize for DataUrl<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("data:{};base64,{}", self.media_type, self.base64))
+    }
 }
 
 fn arguments<'a>(call: &'a ToolCall<'a>) -> Option<&'a str> {
@@ -210,25 +276,5 @@ fn arguments<'a>(call: &'a ToolCall<'a>) -> Option<&'a str> {
         Kind::Object => Some(arguments.get()),
         Kind::Null => Some("{}"),
         _ => None,
-    }
-}
-
-/// The id of the call that a result answers: the one it names, else the first that is open under
-/// the tool's name, else the first that is open at all.
-fn answered_call(message: &Message<'_>, open: &mut Vec<OpenCall<'_>>) -> String {
-    let name = message.tool_name.as_deref();
-    let position = match message.tool_call_id.as_deref().filter(|id| !id.is_empty()) {
-        Some(id) => match open.iter().position(|call| call.id == id) {
-            Some(position) => Some(position),
-            None => return id.to_owned(),
-        },
-        None => open
-            .iter()
-            .position(|call| name.is_none_or(|name| name == call.name))
-            .or_else(|| (!open.is_empty()).then_some(0)),
-    };
-    match position {
-        Some(position) => open.remove(position).id,
-        None => name.unwrap_or("call").to_owned(),
     }
 }

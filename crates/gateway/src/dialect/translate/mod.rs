@@ -6,8 +6,10 @@
 //! "Embeddings"; for the members beyond those, the READMEs of llama.cpp's server and of vLLM.
 
 mod answer;
+mod common;
 mod dropped;
 mod error;
+mod fault;
 mod lines;
 mod members;
 mod messages;

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use fluxgate_core::config::MaxTokensField;
 use serde_json::value::RawValue;
 
+use super::fault::wrong;
 use super::members::kind_of;
-use super::request::{Writing, wrong};
+use super::request::Writing;
 use crate::dialect::Refusal;
 use crate::dialect::outline::Kind;
 
@@ -98,10 +99,12 @@ pub fn write(options: &Options<'_>, to: &mut Writing<'_>) -> Result<(), Refusal>
 }
 
 fn write_max_tokens(value: &RawValue, to: &mut Writing<'_>) -> Result<(), Refusal> {
-    let Ok(tokens) = value.get().parse::<i64>() else {
-        return Err(wrong("options.num_predict", "a whole number"));
-    };
-    if tokens > 0 {
+    // Ollama takes 128.0 for 128.
+    let tokens = value.get().parse::<f64>().ok().filter(|tokens| tokens.fract() == 0.0);
+    let tokens = tokens.ok_or_else(|| wrong("options.num_predict", "a whole number"))?;
+    if tokens > 0.0 {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // It saturates.
+        let tokens = tokens as u64;
         let field = match to.target.max_tokens_field {
             MaxTokensField::MaxTokens => "max_tokens",
             MaxTokensField::MaxCompletionTokens => "max_completion_tokens",
@@ -112,6 +115,7 @@ fn write_max_tokens(value: &RawValue, to: &mut Writing<'_>) -> Result<(), Refusa
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -120,17 +124,17 @@ mod tests {
     fn every_option_stands_in_the_docs_with_its_counterpart() {
         let docs = include_str!("../../../../../docs/ollama.md");
         for (name, _, counterpart) in OPTIONS {
-            let row = docs.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
-            assert!(row.is_some(), "{name} is missing");
-            let row = row.unwrap_or_default();
-            let names: &[&str] = match counterpart {
-                Same => &[name],
-                MaxTokens => &["max_tokens", "max_completion_tokens"],
-                Extra(names) => names,
-                Nothing => &["dropped"],
+            let row = docs.lines().find_map(|line| line.strip_prefix(&format!("| `{name}` |")));
+            let told = row.map(str::trim).unwrap_or_default();
+            let expected: Vec<String> = match counterpart {
+                Same => vec![format!("`{name}` |")],
+                MaxTokens => vec!["`max_tokens`, or `max_completion_tokens` where".to_owned()],
+                Extra(names) => names.iter().map(|name| format!("`{name}`")).collect(),
+                Nothing => vec!["dropped".to_owned()],
             };
-            assert!(names.iter().all(|name| row.contains(name)), "{row}");
-            assert_eq!(row.contains("extra"), matches!(counterpart, Extra(_)), "{row}");
+            assert!(told.starts_with(expected.first().unwrap()), "{name}: {told}");
+            assert!(expected.iter().all(|part| told.contains(part)), "{name}: {told}");
+            assert_eq!(told.ends_with(", extra |"), matches!(counterpart, Extra(_)), "{told}");
         }
     }
 }

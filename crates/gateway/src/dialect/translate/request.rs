@@ -9,10 +9,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Form;
+use super::common::{Common, present};
 use super::dropped::Dropped;
+use super::fault::{invalid, unreadable, wrong};
 use super::members::{Members, kind_of};
 use super::messages::{self, Message};
-use super::options::{self, Options};
 use crate::dialect::outline::Kind;
 use crate::dialect::{Edit, Refusal};
 use crate::router::Endpoint;
@@ -77,6 +78,15 @@ impl<'a> Writing<'a> {
         self.extras.extend(names);
     }
 
+    /// The same for one that was written elsewhere, deep in the request.
+    pub fn note_extra(&mut self, field: &str, name: &'static str) {
+        if self.target.extra_fields {
+            self.extras.push(name);
+        } else {
+            self.dropped.note(field);
+        }
+    }
+
     fn end(self, form: Form, path: &'static str, stream: bool) -> Request {
         const USAGE: &[u8] = br#""stream_options":{"include_usage":true},"#;
         // The body begins with a brace and has a model.
@@ -106,26 +116,6 @@ pub fn request(endpoint: Endpoint, body: &[u8], target: Target<'_>) -> Result<Re
     }
 }
 
-/// What chat and generate have in common.
-#[derive(Deserialize)]
-struct Common<'a> {
-    stream: Option<bool>,
-    #[serde(borrow)]
-    options: Option<Options<'a>>,
-    #[serde(borrow)]
-    format: Option<&'a RawValue>,
-    #[serde(borrow)]
-    think: Option<&'a RawValue>,
-    #[serde(borrow)]
-    keep_alive: Option<&'a RawValue>,
-    #[serde(borrow)]
-    truncate: Option<&'a RawValue>,
-    #[serde(borrow)]
-    shift: Option<&'a RawValue>,
-    logprobs: Option<bool>,
-    top_logprobs: Option<u32>,
-}
-
 #[derive(Deserialize)]
 struct Chat<'a> {
     #[serde(borrow)]
@@ -149,7 +139,7 @@ struct Generate<'a> {
     #[serde(borrow)]
     context: Option<Vec<&'a RawValue>>,
     #[serde(borrow)]
-    images: Option<Vec<Cow<'a, str>>>,
+    images: Option<Vec<&'a RawValue>>,
     raw: Option<bool>,
 }
 
@@ -179,33 +169,17 @@ fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<Read<'a, T>, Refusal> 
 
 fn read_as<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        let said = error.inner().to_string();
-        fault(&path, &said)
-    })
-}
-
-/// serde's sentence without what it quotes of the body: what stands behind "expected" is ours.
-fn fault(path: &str, said: &str) -> Refusal {
-    let said = said.rsplit_once(" at line ").map_or(said, |(sentence, _)| sentence);
-    if said.starts_with("missing field `") || said.starts_with("duplicate field `") {
-        let field = said.split('`').nth(1).unwrap_or_default();
-        let field = if path == "." { field.to_owned() } else { format!("{path}.{field}") };
-        let how = if said.starts_with('m') { "is required" } else { "must stand once" };
-        return invalid(&field, how);
-    }
-    match said.rsplit_once(", expected ") {
-        Some((_, expected)) => wrong(path, expected),
-        None => invalid(path, "has a value that can't be read"),
-    }
+    serde_path_to_error::deserialize(&mut json)
+        .map_err(|error| unreadable(error.path(), error.inner()))
 }
 
 fn chat(read: &Read<'_, Chat<'_>>, target: Target<'_>) -> Result<Request, Refusal> {
     let Read { own, common } = read;
     let mut to = Writing::new(target);
-    let thinking = target.extra_fields;
-    to.members.put("messages", &messages::translate(&own.messages, thinking)?);
+    to.members.put("messages", &messages::translate(&own.messages, target.extra_fields)?);
+    if own.messages.iter().any(Message::has_thinking) {
+        to.note_extra("thinking", "reasoning_content");
+    }
     if let Some(tools) = own.tools.as_ref().filter(|tools| !tools.is_empty()) {
         to.members.put("tools", tools);
     }
@@ -282,116 +256,6 @@ fn embeddings(read: &Read<'_, Embeddings<'_>>, target: Target<'_>) -> Result<Req
     Ok(to.end(Form::Embeddings, EMBEDDINGS, false))
 }
 
-impl Common<'_> {
-    /// Ollama streams where it isn't told otherwise.
-    fn streams(&self) -> bool {
-        self.stream.unwrap_or(true)
-    }
-
-    fn write(&self, to: &mut Writing<'_>, form: Form) -> Result<(), Refusal> {
-        to.members.put("stream", &self.streams());
-        if let Some(options) = &self.options {
-            options::write(options, to)?;
-        }
-        self.write_format(to)?;
-        self.write_think(to, form)?;
-        self.write_logprobs(to, form)?;
-        self.drop_residence(to);
-        Ok(())
-    }
-
-    /// JSON mode, or a schema; `strict` stays unset, since Ollama asks no schema to be closed.
-    fn write_format(&self, to: &mut Writing<'_>) -> Result<(), Refusal> {
-        let Some(format) = present(self.format) else { return Ok(()) };
-        match (kind_of(format), format.get()) {
-            (_, "\"\"") => {}
-            (_, "\"json\"") => to.members.put("response_format", &ResponseFormat::JsonObject),
-            (Some(Kind::Object), _) => {
-                let json_schema = NamedSchema { name: "response", schema: format };
-                to.members.put("response_format", &ResponseFormat::JsonSchema { json_schema });
-            }
-            _ => return Err(wrong("format", "\"json\" or a JSON schema")),
-        }
-        Ok(())
-    }
-
-    fn write_think(&self, to: &mut Writing<'_>, form: Form) -> Result<(), Refusal> {
-        let Some(think) = present(self.think) else { return Ok(()) };
-        match think.get() {
-            // Bare text has no template that could be told.
-            _ if form == Form::Text => to.dropped.note("think"),
-            "true" | "false" => {
-                let told = TemplateTold { enable_thinking: think.get() == "true" };
-                to.extra("think", &["chat_template_kwargs"], &told);
-            }
-            "\"low\"" | "\"medium\"" | "\"high\"" => to.members.put("reasoning_effort", think),
-            _ => return Err(wrong("think", "a boolean, low, medium or high")),
-        }
-        Ok(())
-    }
-
-    fn write_logprobs(&self, to: &mut Writing<'_>, form: Form) -> Result<(), Refusal> {
-        if self.logprobs != Some(true) {
-            return Ok(());
-        }
-        if form == Form::Text {
-            return Err(invalid("logprobs", "can't stand beside `raw` or `suffix`"));
-        }
-        to.members.put("logprobs", &true);
-        to.members.put_some("top_logprobs", self.top_logprobs.as_ref());
-        Ok(())
-    }
-
-    /// How a model is held in memory is its server's own affair.
-    fn drop_residence(&self, to: &mut Writing<'_>) {
-        let fields =
-            [("keep_alive", self.keep_alive), ("truncate", self.truncate), ("shift", self.shift)];
-        for (field, value) in fields {
-            if present(value).is_some() {
-                to.dropped.note(field);
-            }
-        }
-    }
-
-    /// An embedding has no options at OpenAI's servers.
-    fn drop_all(&self, to: &mut Writing<'_>) {
-        for name in self.options.iter().flat_map(Options::keys) {
-            to.dropped.note(name);
-        }
-        self.drop_residence(to);
-    }
-}
-
-#[derive(serde::Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum ResponseFormat<'a> {
-    JsonObject,
-    JsonSchema { json_schema: NamedSchema<'a> },
-}
-
-#[derive(serde::Serialize)]
-struct NamedSchema<'a> {
-    name: &'static str,
-    schema: &'a RawValue,
-}
-
-/// What llama.cpp's server and vLLM pass to a model's chat template.
-#[derive(serde::Serialize)]
-struct TemplateTold {
-    enable_thinking: bool,
-}
-
-/// OpenAI's own words, or an object that names a function.
-fn is_tool_choice(choice: &RawValue) -> bool {
-    matches!(choice.get(), "\"auto\"" | "\"none\"" | "\"required\"")
-        || kind_of(choice) == Some(Kind::Object)
-}
-
-/// Absent and `null` are the same.
-fn present(value: Option<&RawValue>) -> Option<&RawValue> {
-    value.filter(|value| value.get() != "null")
-}
-
 fn text<'a>(
     value: Option<&'a RawValue>,
     field: &'static str,
@@ -402,13 +266,8 @@ fn text<'a>(
     }
 }
 
-/// A field of a wrong type or value.
-pub fn wrong(field: &str, expected: &str) -> Refusal {
-    invalid(field, &format!("must be {expected}"))
-}
-
-/// A field that is refused: a sentence about it.
-pub fn invalid(field: &str, how: &str) -> Refusal {
-    Refusal::new(Reason::InvalidField, format!("The field `{field}` {how}."))
-        .param(field.to_owned())
+/// OpenAI's own words, or an object that names a function.
+fn is_tool_choice(choice: &RawValue) -> bool {
+    matches!(choice.get(), "\"auto\"" | "\"none\"" | "\"required\"")
+        || kind_of(choice) == Some(Kind::Object)
 }

@@ -181,7 +181,13 @@ fn what_matters_and_has_no_counterpart_is_refused_by_its_name() {
     let chat = |message: Value| json!({"messages": [message]});
     let generate = |member: &str, value: Value| json!({"prompt": "p", member: value});
     for (endpoint, body, says) in [
-        (Endpoint::OllamaChat, json!({"messages": 7}), "`messages` must be a sequence"),
+        (Endpoint::OllamaChat, json!({"messages": 7}), "`messages` must be an array"),
+        (Endpoint::OllamaChat, json!({"messages": ["x"]}), "`messages[0]` must be an object"),
+        (
+            Endpoint::OllamaChat,
+            json!({"messages": [], "top_logprobs": "x"}),
+            "`top_logprobs` must be a whole number",
+        ),
         (Endpoint::OllamaChat, chat(json!({"content": "x"})), "`messages[0].role` is required"),
         (Endpoint::OllamaChat, chat(json!({"role": "judge"})), "`messages[0].role` must be system"),
         (
@@ -363,9 +369,6 @@ fn whole_answers_of_every_form() {
         [json!({}), json!({"choices": []}), json!([]), json!({"data": [{"embedding": "AAAA"}]})]
     {
         for form in [Form::Chat, Form::Generate, Form::Text, Form::Embed, Form::Embeddings] {
-            if form == Form::Embed && broken == json!({}) {
-                continue;
-            }
             assert!(told(form, &broken).is_err(), "{form:?} {broken}");
         }
     }
@@ -379,6 +382,11 @@ fn refusals_keep_the_servers_words_in_every_form_that_they_come_in() {
         (r#"{"error":"M"}"#, "M", "upstream_refused"),
         (r#"{"object":"error","message":"M","code":40}"#, "M", "upstream_refused"),
         (r#"{"detail":"M"}"#, "M", "upstream_refused"),
+        (
+            r#"{"detail":[{"loc":["body","n"],"msg":"M","input":"secret"}]}"#,
+            "M",
+            "upstream_refused",
+        ),
         ("<html>", "The model server refused the request.", "upstream_refused"),
     ] {
         let body: Value = serde_json::from_slice(&error(said.as_bytes())).unwrap();
@@ -488,9 +496,104 @@ proptest! {
     }
 
     #[test]
-    fn no_body_makes_it_fail_otherwise_than_by_a_refusal(body in "\\PC{0,60}") {
-        for endpoint in [Endpoint::OllamaChat, Endpoint::OllamaGenerate, Endpoint::OllamaEmbed] {
-            let _ = request(endpoint, body.as_bytes(), TARGET);
+    fn a_body_of_any_values_is_translated_or_refused_by_a_field_and_never_quoted(
+        names in proptest::collection::vec(proptest::sample::select(FIELDS.as_slice()), 1..6),
+        values in proptest::collection::vec(any_value(), 6),
+    ) {
+        let mut body = json!({"messages": [], "prompt": "p", "input": "i"});
+        for (name, value) in names.iter().zip(values) {
+            body[*name] = value;
+        }
+        for endpoint in [
+            Endpoint::OllamaChat,
+            Endpoint::OllamaGenerate,
+            Endpoint::OllamaEmbed,
+            Endpoint::OllamaEmbeddings,
+        ] {
+            match request(endpoint, body.to_string().as_bytes(), TARGET) {
+                Ok(request) => prop_assert_eq!(&body_of(&request)["model"], "served"),
+                Err(refusal) => {
+                    prop_assert!(refusal.param.is_some(), "{}", refusal.message);
+                    prop_assert!(!refusal.message.contains("zq"), "{}", refusal.message);
+                }
+            }
         }
     }
+}
+
+const FIELDS: [&str; 18] = [
+    "messages",
+    "prompt",
+    "input",
+    "stream",
+    "options",
+    "format",
+    "think",
+    "keep_alive",
+    "tools",
+    "tool_choice",
+    "system",
+    "suffix",
+    "template",
+    "context",
+    "images",
+    "raw",
+    "logprobs",
+    "dimensions",
+];
+
+/// What a client may put anywhere; its texts begin with `zq`.
+fn any_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        "zq[a-z]{0,4}".prop_map(Value::from),
+    ];
+    let name = prop_oneof![
+        Just("role".to_owned()),
+        Just("content".to_owned()),
+        Just("images".to_owned()),
+        Just("tool_calls".to_owned()),
+        Just("function".to_owned()),
+        Just("seed".to_owned()),
+        Just("num_predict".to_owned()),
+    ];
+    leaf.prop_recursive(3, 12, 4, move |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+            proptest::collection::vec((name.clone(), inner), 0..4)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+#[test]
+fn a_hundred_thousand_calls_are_answered_in_no_time() {
+    let call = json!({"function": {"name": "f"}});
+    let mut messages = vec![json!({"role": "assistant", "tool_calls": vec![call; 100_000]})];
+    messages.extend(vec![json!({"role": "tool", "tool_name": "f"}); 100_000]);
+    let started = Instant::now();
+    let request = translated(Endpoint::OllamaChat, &json!({ "messages": messages }), TARGET);
+    let body = body_of(&request.unwrap());
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+    assert_eq!(body["messages"][100_000]["tool_call_id"], "call_99999");
+}
+
+#[test]
+fn calls_without_end_break_the_stream_and_other_ids_are_other_calls() {
+    let call = |id: usize, index: usize| {
+        delta(json!({"tool_calls": [{"index": index, "id": format!("{id}"),
+            "function": {"name": "f", "arguments": "{}"}}]}))
+    };
+    let many: String = (0..200).map(|id| call(id, id)).collect();
+    let (said, ending, _) = lines(Form::Chat, (many + &finish("tool_calls")).as_bytes(), 999);
+    assert_eq!((said.len(), ending), (0, Ending::Cut));
+    let same_index = call(1, 0) + &call(2, 0) + &finish("tool_calls");
+    let (said, ending, _) = lines(Form::Chat, same_index.as_bytes(), 50);
+    assert_eq!(ending, Ending::Whole);
+    assert_eq!(said[0]["message"]["tool_calls"].as_array().unwrap().len(), 2);
+    let odd = "data: {\"choices\":null,\"timings\":{\"prompt_ms\":\"x\"}}\n\n".to_owned();
+    let (_, ending, _) = lines(Form::Chat, (odd + &finish("stop")).as_bytes(), 7);
+    assert_eq!(ending, Ending::Whole);
 }
