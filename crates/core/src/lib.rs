@@ -11,6 +11,7 @@ pub mod limits;
 pub mod reason;
 pub mod secret;
 pub mod subject;
+pub mod text;
 pub mod usage;
 
 pub use ids::{KeyId, RequestId, UserId};

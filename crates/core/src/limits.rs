@@ -40,6 +40,9 @@ pub enum Period {
 }
 
 impl Limits {
+    /// Their names, for whoever reads those of another version.
+    pub const FIELDS: [&str; 4] = ["requests_per_min", "tokens_per_min", "concurrent", "budgets"];
+
     #[must_use]
     pub fn is_none(&self) -> bool {
         *self == Self::default()

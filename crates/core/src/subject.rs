@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::ids::{KeyId, MalformedId, UserId};
+use crate::text::is_printable;
 
 /// Who consumes. Its text form is the one of logs, of the admin API and of stored keys:
 /// `user:<uuid>`, `key:<public id>`, `end:<public id>:<external id>`, `ip:<prefix>`.
@@ -22,20 +23,20 @@ pub enum Subject {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct AddressPrefix(IpAddr);
 
-/// How a program that uses a key for many people names one of them: 1 to 128 bytes of text, as it
-/// stands in a header.
+/// How a program that uses a key for many people names one of them: 1 to 128 characters of
+/// printable text, as it stands in a header.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct EndUserId(Arc<str>);
 
 impl EndUserId {
-    const BYTES_MAX: usize = 128;
+    const CHARS_MAX: usize = 128;
 
-    /// `None` for what is empty, too long, not text, or has control characters in it.
+    /// `None` for what is empty, too long, not text, or has characters in it that can't be seen.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?.trim();
-        let fits = (1..=Self::BYTES_MAX).contains(&text.len());
-        (fits && !text.chars().any(char::is_control)).then(|| Self(text.into()))
+        let fits = (1..=Self::CHARS_MAX).contains(&text.chars().count());
+        (fits && text.chars().all(is_printable)).then(|| Self(text.into()))
     }
 
     #[must_use]

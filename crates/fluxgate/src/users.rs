@@ -66,7 +66,7 @@ async fn make(gateway: &GatewayClient, create: &Create, format: Format) -> Resul
     show(&user, format)
 }
 
-/// One line of standard input, without its end.
+/// All of standard input, without the line's end.
 fn password() -> Result<String, Failure> {
     let mut text = String::new();
     let read = std::io::stdin().take(PASSWORD_BYTES_MAX).read_to_string(&mut text);

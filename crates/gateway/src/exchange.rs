@@ -81,9 +81,18 @@ impl Exchange {
         self.endpoint = Some(endpoint);
     }
 
-    pub fn of(&mut self, principal: &Principal, end_user: Option<EndUserId>) {
+    pub fn of(&mut self, principal: &Principal) {
         self.key = Some((principal.key, principal.owner));
+    }
+
+    /// One of the people whom the key stands for.
+    pub fn for_person(&mut self, end_user: Option<EndUserId>) {
         self.end_user = end_user;
+    }
+
+    /// What was used up to now, whatever becomes of the answer.
+    pub fn used(&mut self, usage: Usage) {
+        self.usage = Some(usage);
     }
 
     pub fn about(&mut self, model: Arc<str>) {

@@ -15,6 +15,7 @@ mod proxy;
 mod auth;
 mod dialect;
 mod exchange;
+mod header_policy;
 mod listen;
 mod upstream;
 

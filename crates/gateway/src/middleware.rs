@@ -16,7 +16,7 @@ use tower::ServiceExt;
 use tracing::error;
 
 use crate::admin::problem::{PROBLEM_JSON, Problem};
-use crate::auth::in_path;
+use crate::auth::in_path::{self, KeyInPath};
 use crate::dialect::{Dialect, Refusal};
 use crate::exchange::Exchange;
 use crate::listen::connection::ConnectionInfo;
@@ -38,7 +38,9 @@ pub async fn serve(
     connection: Rc<ConnectionInfo>,
     mut request: Request<Incoming>,
 ) -> Response<OutBody> {
-    in_path::take(&mut request);
+    if connection.kind.serves_models() {
+        in_path::take(&mut request);
+    }
     let client = {
         let trusted = &worker.app.settings.load().trusted_proxies;
         ClientAddr::of_request(connection.peer, request.headers(), trusted)
@@ -85,6 +87,12 @@ async fn route(
     }
     match router::find(request.method(), request.uri().path()) {
         Route::Model(endpoint) => proxy::handle(worker, endpoint, request, exchange).await,
+        // A key in the path opens the models' routes alone.
+        Route::Other if request.extensions().get::<KeyInPath>().is_some() => refuse(
+            Dialect::OpenAi,
+            &Refusal::new(Reason::UnknownRoute, "There is no such route."),
+            exchange,
+        ),
         Route::Other => control(worker, connection, request, exchange).await,
         Route::WrongMethod(dialect, allow) => {
             let refusal =

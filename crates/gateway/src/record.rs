@@ -72,7 +72,8 @@ impl Recorder {
         Arc::new(Self { queue: ArrayQueue::new(QUEUE_MAX), used: LastUsed::default(), metrics })
     }
 
-    /// Takes a record. Where the queue is full it is counted at once, and only its line is lost.
+    /// Takes a record. Where the queue is full it is counted at once; its line is lost, and that its
+    /// key was used.
     pub fn push(&self, record: RequestRecord) {
         if let Err(record) = self.queue.push(record) {
             self.metrics.count(&record);
@@ -85,7 +86,10 @@ impl Recorder {
         for _ in 0..QUEUE_MAX {
             let Some(record) = self.queue.pop() else { return };
             self.metrics.count(&record);
-            if let Some((key, _)) = record.key {
+            // A try that was refused is no use.
+            if let (Some((key, _)), Outcome::Answered(_) | Outcome::Cut(..)) =
+                (record.key, record.outcome)
+            {
                 self.used.note(key, record.at);
             }
             if lines.allows(record.outcome) {
@@ -167,7 +171,6 @@ fn write_line(record: &RequestRecord) {
                 client.address = %record.client,
                 route = record.endpoint.map(Endpoint::path),
                 key.id = key.map(|(key, _)| tracing::field::display(key)),
-                end_user = record.end_user.as_ref().map(EndUserId::as_str),
                 model = record.model.as_deref(),
                 upstream = record.upstream.as_deref(),
                 status = status.as_u16(),

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::problem::Problem;
 
-/// The longest body is an e-mail, a password and a token: 4 KiB. This leaves room for white space.
+/// The longest body has a key's globs: 16 KiB. This leaves room for escapes and white space.
 const BODY_BYTES_MAX: usize = 64 << 10;
 /// A whole body. Some routes read theirs before they know who is asking.
 const BODY_WITHIN: Duration = Duration::from_secs(15);

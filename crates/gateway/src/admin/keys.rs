@@ -6,11 +6,12 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 use fluxgate_core::admin_api::{
     CreateKey, CreatedKey, Key, KeySettings, Page, RotateKey, Scope, UpdateKey, UserState,
 };
 use fluxgate_core::ids::OPERATOR;
+use fluxgate_core::text::is_printable;
 use fluxgate_core::{KeyId, Reason, Subject, UserId};
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -21,7 +22,7 @@ use super::json_body;
 use super::problem::Problem;
 use crate::app::SharedApp;
 use crate::auth::api_key::NewKey;
-use crate::proxy::headers;
+use crate::header_policy;
 use crate::store::{
     CreateOutcome, KeyCursor, KeyRecord, MalformedCursor, NewKeyRecord, Revocation, Rotation,
     UserRef,
@@ -208,6 +209,14 @@ pub async fn rotate(
     let rotated = app.store.rotate_key(&id, key.secret_sha256.0, overlap_until, now).await?;
     let record = match rotated.ok_or_else(unknown)? {
         Rotation::Rotated(record) => *record,
+        Rotation::Overlapping(until) => {
+            let text = format!(
+                "The secret before the present one opens until {}: wait for that, or rotate \
+                 without an overlap, which ends both.",
+                until.to_rfc3339_opts(SecondsFormat::Secs, true)
+            );
+            return Err(Problem::new(Reason::Conflict, text).about(id.to_string()));
+        }
         Rotation::Ended => {
             let text = "This key was revoked or has expired: make another.";
             return Err(Problem::new(Reason::Conflict, text).about(id.to_string()));
@@ -262,14 +271,15 @@ fn check_settings(settings: &KeySettings) -> Result<(), Problem> {
     if settings.ips.len() > ENTRIES_MAX {
         return Err(invalid(format!("`ips`: expected at most {ENTRIES_MAX} networks.")));
     }
-    if settings.scopes.len() > Scope::ALL.len() {
+    let once = |scope: &Scope| settings.scopes.iter().filter(|other| *other == scope).count() == 1;
+    if !settings.scopes.iter().all(once) {
         return Err(invalid("`scopes`: expected each at most once."));
     }
     if let Some(fault) = settings.limits.fault() {
         return Err(invalid(fault));
     }
     match settings.end_user_header.as_deref() {
-        Some(name) if !headers::may_name_a_person(name) => Err(invalid(
+        Some(name) if !header_policy::may_name_a_person(name) => Err(invalid(
             "`end_user_header`: expected the name of a header that means nothing else.",
         )),
         _ => Ok(()),
@@ -282,12 +292,6 @@ fn check_name(name: &str) -> Result<(), Problem> {
         return Ok(());
     }
     Err(invalid("`name`: expected 1 to 64 printable characters."))
-}
-
-/// Not what moves a cursor, breaks a line or turns the direction of the text around it.
-fn is_printable(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {

@@ -1,4 +1,5 @@
-//! Identify: whose request it is, from its headers. The address only bounds guesses.
+//! Identify: whose request it is, from its headers or its path, and whether that key may be used
+//! for it. The address only bounds guesses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,11 +22,10 @@ const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// Until the store may be back.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// Finds the key's principal.
+/// Finds the principal of a key whose secret is right.
 ///
 /// # Errors
-/// 401 for a credential that is missing or wrong, 403 where it may not be used for this, 503
-/// where we can't tell.
+/// 401 for a credential that is missing or wrong, 503 where we can't tell.
 pub async fn caller(
     keys: &KeyCache,
     client: ClientAddr,
@@ -45,17 +45,27 @@ pub async fn caller(
             return Err(Refusal::new(Reason::KeyCheckUnavailable, text).retry_after(RETRY_AFTER));
         }
     };
-    let now = Utc::now();
-    if !principal.opens_with(&presented.hash(), now) {
+    if !principal.opens_with(&presented.hash(), Utc::now()) {
         return Err(invalid());
     }
-    principal.check_alive(now)?;
+    Ok(principal)
+}
+
+/// Whether the key may be used for model traffic, from there and in this way.
+///
+/// # Errors
+/// 401 for a key that has ended, 403 where it may not be used for this.
+pub fn check(
+    principal: &Principal,
+    client: ClientAddr,
+    in_path: Option<&KeyInPath>,
+) -> Result<(), Refusal> {
+    principal.check_alive(Utc::now())?;
     if in_path.is_some() && !principal.in_path {
         let text = "This API key may not stand in a path: send it in a header.";
         return Err(Refusal::new(Reason::InvalidKey, text));
     }
-    principal.check_use(client.0, Scope::Models)?;
-    Ok(principal)
+    principal.check_use(client.0, Scope::Models)
 }
 
 /// `Authorization: Bearer …`, else `x-api-key`.

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
 use super::api_key::SecretHash;
-use crate::dialect::Refusal;
+use crate::dialect::{Refusal, tagged_name};
 use crate::store::KeyRecord;
 
 /// See the module.
@@ -76,12 +76,19 @@ impl Principal {
         Ok(())
     }
 
-    /// Whether it may use a model of this name; `llama3` allows `llama3:latest` too.
+    /// Whether it may use a model of this name. `llama3`, `llama3:latest` and its full form in
+    /// Ollama's registry are one name.
     #[must_use]
     pub fn may_use(&self, model: &str) -> bool {
-        let untagged = model.strip_suffix(":latest").unwrap_or(model);
-        let fits = |glob: &String| glob::matches(glob, model) || glob::matches(glob, untagged);
-        self.models.is_empty() || self.models.iter().any(fits)
+        if self.models.is_empty() {
+            return true;
+        }
+        let tagged = tagged_name(model);
+        let untagged = tagged.strip_suffix(":latest").unwrap_or(&tagged);
+        self.models.iter().any(|glob| {
+            [model, &tagged, untagged].iter().any(|name| glob::matches(glob, name))
+                || tagged_name(glob) == tagged
+        })
     }
 
     /// The header that names one of the people whom the key stands for. It goes no further.
@@ -90,10 +97,19 @@ impl Principal {
         self.end_user_header.as_ref()
     }
 
-    /// For whom of them a request is.
-    #[must_use]
-    pub fn end_user(&self, headers: &HeaderMap) -> Option<EndUserId> {
-        EndUserId::from_bytes(headers.get(self.end_user_header.as_ref()?)?.as_bytes())
+    /// For whom of them a request is, where it says so.
+    ///
+    /// # Errors
+    /// 400 for what can't name anybody: it would count for somebody else.
+    pub fn end_user(&self, headers: &HeaderMap) -> Result<Option<EndUserId>, Refusal> {
+        let Some(name) = &self.end_user_header else { return Ok(None) };
+        let mut values = headers.get_all(name).iter();
+        let Some(value) = values.next() else { return Ok(None) };
+        let id = EndUserId::from_bytes(value.as_bytes()).filter(|_| values.next().is_none());
+        id.map(Some).ok_or_else(|| {
+            let text = format!("The header `{name}` must be one name of 1 to 128 characters.");
+            Refusal::new(Reason::InvalidField, text).param(name.as_str().to_owned())
+        })
     }
 }
 

@@ -21,7 +21,7 @@ use fluxgate_core::{Reason, RequestId};
 use http::HeaderValue;
 
 pub use answer::{AnswerReader, Ending, Streamed};
-pub use ollama::{canonical_name, loaded};
+pub use ollama::{canonical_name, loaded, tagged_name};
 use outline::{Field, Kind, Outline};
 
 use crate::router::Endpoint;

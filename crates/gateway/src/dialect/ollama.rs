@@ -1,6 +1,7 @@
 //! Ollama's dialect: chat, generate, embeddings and show, as newline-delimited JSON.
 //! Source: Ollama's docs, "API reference".
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
@@ -72,14 +73,16 @@ fn is_zero(keep_alive: &Value<'_>) -> bool {
 /// The default registry and namespace are left out, the tag stands always.
 #[must_use]
 pub fn canonical_name(model: &str) -> String {
+    tagged_name(model).to_ascii_lowercase()
+}
+
+/// The same in the letters that it was written in.
+#[must_use]
+pub fn tagged_name(model: &str) -> Cow<'_, str> {
     let short = model.strip_prefix("registry.ollama.ai/").unwrap_or(model);
     let short = short.strip_prefix("library/").unwrap_or(short);
     let last = short.rsplit('/').next().unwrap_or(short);
-    if last.contains(':') {
-        short.to_ascii_lowercase()
-    } else {
-        format!("{short}:latest").to_ascii_lowercase()
-    }
+    if last.contains(':') { short.into() } else { format!("{short}:latest").into() }
 }
 
 #[derive(Serialize)]

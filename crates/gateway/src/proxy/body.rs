@@ -19,7 +19,8 @@ use crate::dialect::{Edit, Refusal};
 /// an announcement alone costs nothing.
 const AHEAD_BYTES_MAX: usize = 256 * 1024;
 
-/// The bytes of all request bodies that are held now, over all threads.
+/// The bytes of all bodies that are held now, over all threads: of requests, and of answers that
+/// can't pass in pieces.
 #[derive(Clone, Debug, Default)]
 pub struct BodyBudget(Arc<AtomicUsize>);
 
@@ -29,17 +30,27 @@ impl BodyBudget {
     pub fn held(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
+
+    /// A share of nothing yet.
+    #[must_use]
+    pub fn share(&self) -> Held {
+        Held { budget: self.clone(), bytes: 0 }
+    }
 }
 
 /// A share of the budget, given back on drop.
 #[derive(Debug)]
-struct Held {
+pub struct Held {
     budget: BodyBudget,
     bytes: usize,
 }
 
 impl Held {
-    fn grow(&mut self, bytes: usize, in_all_max: usize) -> Result<(), Refusal> {
+    /// Takes more.
+    ///
+    /// # Errors
+    /// Where all of it is taken.
+    pub fn grow(&mut self, bytes: usize, in_all_max: usize) -> Result<(), Refusal> {
         self.bytes += bytes;
         if self.budget.0.fetch_add(bytes, Ordering::Relaxed) + bytes <= in_all_max {
             return Ok(());
@@ -76,7 +87,7 @@ pub async fn collect(
     if announced.is_some_and(|bytes| bytes > limits.body_bytes as u64) {
         return Err(too_large(limits));
     }
-    let mut held = Held { budget: budget.clone(), bytes: 0 };
+    let mut held = budget.share();
     let Some(first) = next(&mut body, limits).await? else {
         return Ok(Collected { bytes: Bytes::new(), _held: held });
     };

@@ -38,9 +38,17 @@ pub const fn way(dialect: Dialect, kind: Kind) -> Option<(u8, Way)> {
 
 /// The model that requests for this name are sent to, where the name is an alias.
 #[must_use]
-pub fn alias_of(models: &Models, name: &str) -> Option<Box<str>> {
-    let sent_as = config::sent_as(models, name);
-    (sent_as != name).then(|| sent_as.into())
+pub fn alias_of(models: &Models, name: &str, dialect: Dialect) -> Option<Box<str>> {
+    if models.is_empty() {
+        return None;
+    }
+    let aliased = |name: &str| {
+        let sent_as = config::sent_as(models, name);
+        (sent_as != name).then(|| sent_as.into())
+    };
+    // In Ollama's own dialect a name needs no tag.
+    let untagged = name.strip_suffix(":latest").filter(|_| dialect == Dialect::Ollama);
+    aliased(name).or_else(|| aliased(untagged?))
 }
 
 /// The offer for a model as a client of the dialect names it, where any of its upstreams can serve
@@ -78,5 +86,8 @@ pub fn rank(upstream: &Upstream, dialect: Dialect) -> Option<u8> {
 #[must_use]
 pub fn rank_for(upstream: &Upstream, endpoint: Endpoint, now: Instant) -> Option<u8> {
     let offered = endpoint.optional().is_none_or(|route| upstream.may_offer(route, now));
-    rank(upstream, endpoint.dialect()).filter(|_| offered)
+    let (rank, way) = way(endpoint.dialect(), upstream.kind()?)?;
+    // What a model is isn't asked of a server that has no such route: the catalog knows.
+    let answers = way == Way::AsItIs || endpoint != Endpoint::OllamaShow;
+    (offered && answers).then_some(rank)
 }

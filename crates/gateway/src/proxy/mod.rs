@@ -6,7 +6,7 @@
 
 pub mod body;
 mod choose;
-pub mod headers;
+mod headers;
 mod listing;
 mod out;
 mod relay;
@@ -20,7 +20,7 @@ use std::time::Instant;
 use fluxgate_core::Reason;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 pub use out::OutBody;
@@ -29,7 +29,7 @@ use crate::auth::identify;
 use crate::auth::in_path::KeyInPath;
 use crate::auth::principal::Principal;
 use crate::dialect::outline::{Outline, OutlineFault};
-use crate::dialect::{self, Ask, Edit, Refusal};
+use crate::dialect::{self, Ask, Dialect, Edit, Refusal};
 use crate::exchange::Exchange;
 use crate::middleware;
 use crate::router::Endpoint;
@@ -37,6 +37,8 @@ use crate::upstream::catalog::Snapshot;
 use crate::worker::Worker;
 use relay::Relay;
 use send::{Answer, Sending};
+
+const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
 /// Serves a request to a model route.
 pub async fn handle(
@@ -46,6 +48,7 @@ pub async fn handle(
     mut exchange: Box<Exchange>,
 ) -> Response<OutBody> {
     exchange.to(endpoint);
+    let dialect = spoken(endpoint, request.headers());
     let served = tokio::select! {
         biased;
         served = serve(worker, endpoint, request, &mut exchange) => served,
@@ -57,7 +60,17 @@ pub async fn handle(
     match served {
         Ok(Served::Here(response)) => exchange.answered_locally(response.status(), response),
         Ok(Served::Upstream(answer, ask)) => relay(worker, endpoint, *answer, &ask, exchange),
-        Err(refusal) => middleware::refuse(endpoint.dialect(), &refusal, exchange),
+        Err(refusal) => middleware::refuse(dialect, &refusal, exchange),
+    }
+}
+
+/// Anthropic's clients ask for a listing of their own form under a path of OpenAI's.
+fn spoken(endpoint: Endpoint, headers: &HeaderMap) -> Dialect {
+    match endpoint {
+        Endpoint::ListModels | Endpoint::GetModel if headers.contains_key(ANTHROPIC_VERSION) => {
+            Dialect::Anthropic
+        }
+        _ => endpoint.dialect(),
     }
 }
 
@@ -79,9 +92,15 @@ async fn serve(
     let (head, body) = request.into_parts();
     let in_path = head.extensions.get::<KeyInPath>();
     let principal = identify::caller(&worker.keys, exchange.client, &head.headers, in_path).await?;
-    exchange.of(&principal, principal.end_user(&head.headers));
+    // From here on a refusal tells whose request it was.
+    exchange.of(&principal);
+    identify::check(&principal, exchange.client, in_path)?;
+    exchange.for_person(principal.end_user(&head.headers)?);
     if let Some(listing) = listing::Listing::of(endpoint) {
-        return listing.answer(worker, &principal, &head).await.map(Served::Here);
+        return listing
+            .answer(worker, &principal, spoken(endpoint, &head.headers), &head)
+            .await
+            .map(Served::Here);
     }
 
     // Read.
@@ -94,17 +113,18 @@ async fn serve(
     let ask = read(endpoint, &body.bytes)?;
 
     // Choose.
-    let alias_of = choose::alias_of(&worker.app.settings.load().models, &ask.model);
+    let alias_of =
+        choose::alias_of(&worker.app.settings.load().models, &ask.model, endpoint.dialect());
     let model = alias_of.as_deref().unwrap_or(&ask.model);
     let snapshot = offering(worker, endpoint, model, exchange).await;
     let offer = choose::offer(&snapshot, model, endpoint.dialect());
     let Some(offer) = offer else { return Err(no_such_model(&snapshot, &principal)) };
+    exchange.about(Arc::clone(&offer.model.id));
     let by_alias = alias_of.is_some() && principal.may_use(&ask.model);
     if !by_alias && !principal.may_use(&offer.model.id) {
         let text = "This API key may not use this model.";
         return Err(Refusal::new(Reason::ModelNotAllowed, text).param("model"));
     }
-    exchange.about(Arc::clone(&offer.model.id));
     if ask.load_only {
         return Ok(Served::Here(loaded(endpoint, &ask.model)));
     }

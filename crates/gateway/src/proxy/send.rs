@@ -19,6 +19,7 @@ use super::headers;
 use crate::dialect::translate::Lines;
 use crate::dialect::{Ask, Edit, Refusal};
 use crate::exchange::Exchange;
+use crate::header_policy::comes_back;
 use crate::router::Endpoint;
 use crate::upstream::Upstream;
 use crate::upstream::catalog::Offer;
@@ -42,7 +43,7 @@ pub struct Sending<'a> {
     /// It names whom the request is for, and stays here.
     pub end_user_header: Option<&'a HeaderName>,
     /// The model as the catalog names it.
-    pub model: &'a str,
+    pub model: &'a Arc<str>,
     /// Puts its name into the body, where the client named an alias.
     pub model_edit: Option<Edit>,
 }
@@ -52,6 +53,8 @@ pub(super) struct Outward<'a> {
     pub path: &'a str,
     pub body: &'a Bytes,
     pub edits: [Option<&'a Edit>; 2],
+    /// The body is ours, not the client's.
+    pub rewritten: bool,
 }
 
 /// An upstream's answer that is passed on.
@@ -120,6 +123,7 @@ impl Sending<'_> {
             path: self.endpoint.path(),
             body: self.body,
             edits: [self.model_edit.as_ref(), usage_edit],
+            rewritten: false,
         };
         let (head, mut body) = self.send(upstream, &outward, exchange).await?;
         if let Some(route) = self.endpoint.optional()
@@ -142,9 +146,11 @@ impl Sending<'_> {
                 return Ok(Answer { upstream: Arc::clone(upstream), head, body });
             }
             // It doesn't know the field that we put in: once more, as the client wrote it.
-            upstream.refuse_stream_usage();
             outward.edits = [self.model_edit.as_ref(), None];
             let (head, body) = self.send(upstream, &outward, exchange).await?;
+            if head.status != StatusCode::BAD_REQUEST {
+                upstream.refuse_stream_usage();
+            }
             return self.judge(upstream, head, body);
         }
         self.judge(upstream, head, body)
@@ -158,10 +164,10 @@ impl Sending<'_> {
     ) -> Result<(AnswerHead, Body), Failure> {
         let body = splice(outward.body, outward.edits.into_iter().flatten().collect());
         let bytes = body.iter().map(Bytes::len).sum();
-        let head = self.head(upstream, outward.path, bytes, exchange);
+        let head = self.head(upstream, outward, bytes, exchange);
         let request = Outgoing { head: &head, body: &body };
         let sent = Instant::now();
-        let answer = self.worker.pools.send(upstream, request, headers::comes_back);
+        let answer = self.worker.pools.send(upstream, request, comes_back);
         let answer = timeout(upstream.settings.first_byte, answer).await;
         exchange.waited(sent);
         match answer {
@@ -187,23 +193,24 @@ impl Sending<'_> {
         match timeout(upstream.settings.idle, body.collect(ERROR_BYTES_MAX)).await {
             Ok(Ok(bytes)) => Ok(bytes),
             Ok(Err(_)) => Err(broke_off()),
-            Err(_) => {
-                let text = "The model server fell silent in the middle of its answer.";
-                Err(Failure::Final(Refusal::new(Reason::UpstreamStalled, text)))
-            }
+            Err(_) => Err(silent()),
         }
     }
 
     fn head(
         &self,
         upstream: &Upstream,
-        path: &str,
+        outward: &Outward<'_>,
         body_bytes: usize,
         exchange: &Exchange,
     ) -> RequestHead {
-        let path = [&*upstream.base_path, path];
+        let path = [&*upstream.base_path, outward.path];
         let mut head = RequestHead::new(&Method::POST, path, &upstream.host);
-        let client = headers::OfClient { all: &self.head.headers, private: self.end_user_header };
+        let client = headers::OfClient {
+            all: &self.head.headers,
+            private: self.end_user_header,
+            rewritten: outward.rewritten,
+        };
         headers::upwards(client, upstream, &exchange.id_header(), &mut head);
         head.end(body_bytes)
     }
@@ -302,6 +309,11 @@ fn unavailable() -> Refusal {
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER_HEADER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
+}
+
+pub(super) fn silent() -> Failure {
+    let text = "The model server fell silent in the middle of its answer.";
+    Failure::Final(Refusal::new(Reason::UpstreamStalled, text))
 }
 
 pub(super) fn broke_off() -> Failure {

@@ -16,6 +16,8 @@ use super::{Store, StoreError};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Rotation {
     Rotated(Box<KeyRecord>),
+    /// The overlap of an earlier rotation isn't over: another would end it too soon.
+    Overlapping(DateTime<Utc>),
     /// A key that has ended gets no new secret.
     Ended,
 }
@@ -79,7 +81,8 @@ impl Store {
                     "UPDATE api_keys SET secret_sha256 = $2, previous_until = $3, \
                      previous_sha256 = CASE WHEN $3 IS NULL THEN NULL ELSE secret_sha256 END \
                      WHERE id = $1 AND revoked_at IS NULL \
-                     AND (expires_at IS NULL OR expires_at > $4)",
+                     AND (expires_at IS NULL OR expires_at > $4) \
+                     AND ($3 IS NULL OR previous_until IS NULL OR previous_until <= $4)",
                 )
                 .bind(id.clone())
                 .bind(secret_sha256.to_vec())
@@ -98,7 +101,15 @@ impl Store {
                 Some(row) if rotated => {
                     Some(Rotation::Rotated(Box::new(KeyRecord::try_from(row)?)))
                 }
-                Some(_) => Some(Rotation::Ended),
+                Some(row) => {
+                    let record = KeyRecord::try_from(row)?;
+                    let ended = record.revoked_at.is_some()
+                        || record.expires_at.is_some_and(|end| end <= now);
+                    Some(match record.previous {
+                        Some((_, until)) if !ended => Rotation::Overlapping(until),
+                        _ => Rotation::Ended,
+                    })
+                }
                 None => None,
             }
         })

@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use fluxgate_core::admin_api::{KeySettings, UserState};
+use fluxgate_core::admin_api::{KeySettings, Scope, UserState};
+use fluxgate_core::limits::Limits;
 use fluxgate_core::{KeyId, Subject, UserId};
 use sqlx::types::Uuid;
 use thiserror::Error;
@@ -290,13 +291,27 @@ impl TryFrom<KeyRow> for KeyRecord {
             revoked_at: revoked.map(|time| time.0),
             last_used_at: used.map(|time| time.0),
             previous,
-            settings: serde_json::from_str(&settings).map_err(|_| MALFORMED)?,
+            settings: read_settings(&settings).ok_or(MALFORMED)?,
             owner_state: super::users::state(&owner_state)?,
         })
     }
 }
 
 const MALFORMED: StoreError = StoreError::Malformed("api_keys");
+
+/// Settings as they are kept. What a newer version has put beside them is left out, so that one key
+/// doesn't take the others' list away while replicas are being replaced.
+fn read_settings(text: &str) -> Option<KeySettings> {
+    let mut stored: serde_json::Value = serde_json::from_str(text).ok()?;
+    if let Some(scopes) = stored.get_mut("scopes").and_then(|scopes| scopes.as_array_mut()) {
+        let known = |scope: &serde_json::Value| Scope::ALL.iter().any(|one| *scope == one.name());
+        scopes.retain(known);
+    }
+    if let Some(limits) = stored.get_mut("limits").and_then(|limits| limits.as_object_mut()) {
+        limits.retain(|name, _| Limits::FIELDS.contains(&name.as_str()));
+    }
+    serde_json::from_value(stored).ok()
+}
 
 /// How settings are kept.
 pub(super) fn settings_text(settings: &KeySettings) -> String {

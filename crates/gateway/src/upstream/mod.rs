@@ -90,8 +90,9 @@ pub struct Upstream {
     kind: AtomicU8,
     /// It refused to be asked for a stream's usage; remembered until it is set up anew.
     refuses_stream_usage: AtomicBool,
-    /// It refused members that OpenAI's API doesn't have; remembered as long.
-    refuses_extra_fields: AtomicBool,
+    /// Milliseconds of the process's clock until which it gets no members beyond OpenAI's API: it
+    /// refused one.
+    no_extras_until_ms: AtomicU64,
     /// Milliseconds of the process's clock until which an optional route isn't tried there.
     not_offered_until_ms: [AtomicU64; OptionalRoute::COUNT],
     in_flight: AtomicU32,
@@ -107,8 +108,8 @@ pub struct Target {
     pub tls: Option<ServerName<'static>>,
 }
 
-/// A route that an upstream turned out not to have is asked for again after this long: it may have
-/// been updated.
+/// What an upstream turned out not to have, a route or members of a request, is tried again after
+/// this long: it may have been updated.
 const NOT_OFFERED_FOR: Duration = Duration::from_secs(600);
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
@@ -160,7 +161,7 @@ impl Upstream {
             credential,
             kind: AtomicU8::new(settings.kind.map_or(0, |kind| kind as u8 + 1)),
             refuses_stream_usage: AtomicBool::new(!settings.stream_usage),
-            refuses_extra_fields: AtomicBool::new(!settings.extra_fields),
+            no_extras_until_ms: AtomicU64::new(0),
             not_offered_until_ms: std::array::from_fn(|_| AtomicU64::new(0)),
             in_flight: AtomicU32::new(0),
             up: AtomicBool::new(true),
@@ -238,13 +239,14 @@ impl Upstream {
 
     /// Whether requests to it may hold members that OpenAI's API doesn't have.
     #[must_use]
-    pub fn takes_extra_fields(&self) -> bool {
-        !self.refuses_extra_fields.load(Ordering::Relaxed)
+    pub fn takes_extra_fields(&self, now: Instant) -> bool {
+        self.settings.extra_fields
+            && self.no_extras_until_ms.load(Ordering::Relaxed) <= process_ms(now)
     }
 
     /// It answered that it doesn't know one of them.
-    pub fn refuse_extra_fields(&self) {
-        self.refuses_extra_fields.store(true, Ordering::Relaxed);
+    pub fn refuse_extra_fields(&self, now: Instant) {
+        self.no_extras_until_ms.store(process_ms(now + NOT_OFFERED_FOR), Ordering::Relaxed);
     }
 
     /// Whether it answered the last time it was asked. Others are preferred to one that didn't,

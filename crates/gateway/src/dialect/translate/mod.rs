@@ -21,7 +21,7 @@ mod tests;
 
 use std::time::Instant;
 
-pub use answer::document;
+pub use answer::{Untranslatable, document};
 pub use error::error;
 pub use lines::Lines;
 pub use request::{Request, Target, request};

@@ -120,7 +120,7 @@ fn a_chat_with_everything_in_it_is_the_same_chat() {
     assert_eq!(body["messages"][2].get("reasoning_content"), None);
     assert_eq!(
         request.dropped.header().unwrap(),
-        "mine, num_ctx, repeat_penalty, top_k, think, keep_alive"
+        "thinking, mine, num_ctx, repeat_penalty, top_k, think, keep_alive"
     );
 }
 

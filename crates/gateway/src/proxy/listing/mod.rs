@@ -69,11 +69,11 @@ impl Listing {
         self,
         worker: &Worker,
         principal: &Principal,
+        spoken: Dialect,
         head: &Parts,
     ) -> Result<Response<OutBody>, Refusal> {
         let asked = Asked { worker, principal };
-        // Anthropic's clients ask under the same path for a listing of their own form.
-        let of_anthropic = head.headers.contains_key("anthropic-version");
+        let of_anthropic = spoken == Dialect::Anthropic;
         let snapshot = asked.known().await?;
         match self {
             Self::Models if of_anthropic => {
@@ -145,7 +145,7 @@ impl Asked<'_> {
             snapshot.offers().filter(serves).map(|offer| offer.model.clone()).collect();
         let settings = self.worker.app.settings.load();
         for name in settings.models.keys().filter(|name| !name.contains(glob::WILDCARDS)) {
-            if let Some(alias_of) = choose::alias_of(&settings.models, name)
+            if let Some(alias_of) = choose::alias_of(&settings.models, name, dialect)
                 && let Some(offer) = choose::offer(snapshot, &alias_of, dialect)
             {
                 models.retain(|model| *model.id != **name);
@@ -159,13 +159,13 @@ impl Asked<'_> {
 
     /// The model of this name, or the one that it stands for.
     fn named(&self, snapshot: &Snapshot, name: &str) -> Option<Model> {
-        let alias_of = choose::alias_of(&self.worker.app.settings.load().models, name);
+        let models = &self.worker.app.settings.load().models;
+        let alias_of = choose::alias_of(models, name, Dialect::OpenAi);
         let model = &snapshot.find(alias_of.as_deref().unwrap_or(name))?.model;
-        let shown = match alias_of {
-            Some(_) => alias(name, model),
-            None => model.clone(),
-        };
-        self.may_use(name, model).then_some(shown)
+        match alias_of {
+            Some(_) => self.may_use(name, model).then(|| alias(name, model)),
+            None => self.principal.may_use(&model.id).then(|| model.clone()),
+        }
     }
 
     /// An alias may be used by its own name or by its model's.

@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep};
 
 use body::Remainder;
-pub use body::{Body, BodyError};
+pub use body::Body;
 pub use head::{AnswerHead, BadHead, RequestHead};
 
 use super::dial::{DialError, Stream};
