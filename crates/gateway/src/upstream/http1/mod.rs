@@ -120,13 +120,22 @@ impl Connection {
         let length = request.head.len() + request.body.iter().map(Bytes::len).sum::<usize>();
         let mut progress =
             Progress { request, sent: 0, length, flushed: false, head_bytes: 0, failed: None };
+        let mut answer = None;
         let head = poll_fn(|cx| {
-            // A server may answer before it has read the whole request, and stop reading.
             self.poll_request(cx, &mut progress);
-            self.poll_head(cx, &mut progress, keep)
+            let head = match answer.take() {
+                Some(head) => head,
+                None => ready!(self.poll_head(cx, &mut progress, keep))?,
+            };
+            // A server may answer before it has read the whole request: one that refuses it may
+            // stop reading, one that serves it needs the rest.
+            if head.status.is_success() && !progress.is_over() {
+                answer = Some(head);
+                return Poll::Pending;
+            }
+            Poll::Ready(Ok(head))
         });
-        let outcome = head.await;
-        let outcome = match outcome {
+        let outcome = match head.await {
             Ok(mut head) => {
                 head.reusable &= progress.flushed;
                 Ok(head)
@@ -222,6 +231,11 @@ impl Connection {
 }
 
 impl<'a> Progress<'a> {
+    /// All is sent, or no more can be.
+    fn is_over(&self) -> bool {
+        self.flushed || self.failed.is_some()
+    }
+
     /// What is still to be sent, as slices; how many.
     fn rest(&self, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {
         let mut skip = self.sent;

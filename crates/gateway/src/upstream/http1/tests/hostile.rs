@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::net::Shutdown;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -163,6 +164,27 @@ async fn a_body_behind_an_answer_that_has_none_is_not_the_next_answer() {
         assert!(body.is_over());
         assert!(body.into_connection().is_none(), "{head}: its body may still be on the way");
     }
+}
+
+#[tokio::test]
+async fn a_server_that_answers_before_it_has_read_the_request_gets_all_of_it() {
+    let (mut connection, mut far) = pair().await;
+    let body = [Bytes::from(vec![b'x'; 16 << 20])];
+    let head = head(body[0].len());
+    let length = head.len() + body[0].len();
+    let server = std::thread::spawn(move || {
+        far.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        far.set_read_timeout(Some(PATIENCE)).unwrap();
+        read_request(&mut far, length);
+        far.write_all(b"2\r\nok\r\n0\r\n\r\n").unwrap();
+        far
+    });
+    let answer = connection.send(Outgoing { head: &head, body: &body }, |_| true).await.unwrap();
+    let mut body = Body::new(connection, &answer);
+    assert_eq!(body.collect(10).await.unwrap(), "ok");
+    assert!(body.into_connection().is_some(), "nothing of the request is left to send");
+    server.join().unwrap();
 }
 
 #[tokio::test]
