@@ -65,7 +65,12 @@ impl Body {
             let piece = if ahead.is_empty() {
                 ready!(read_some(stream, cx, |bytes| rest.read(bytes, ahead)))?
             } else {
-                rest.take_ahead(ahead)
+                let piece = rest.take_ahead(ahead);
+                if ahead.is_empty() {
+                    // Its memory would stay with the connection.
+                    *ahead = BytesMut::new();
+                }
+                piece
             };
             match piece {
                 // Only framing came.

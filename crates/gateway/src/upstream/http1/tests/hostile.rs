@@ -230,3 +230,22 @@ async fn a_body_that_has_failed_never_gives_its_connection_back() {
     assert!(!body.is_over());
     assert!(body.into_connection().is_none());
 }
+
+#[tokio::test]
+async fn a_kept_connection_holds_no_memory() {
+    let (mut connection, mut far) = pair().await;
+    let long =
+        format!("HTTP/1.1 200 OK\r\na: {}\r\ncontent-length: 2\r\n\r\nok", "x".repeat(60_000));
+    let server = std::thread::spawn(move || {
+        for piece in long.as_bytes().chunks(8_000) {
+            far.write_all(piece).unwrap();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        far
+    });
+    let answer = ask(&mut connection).await.unwrap();
+    let mut body = Body::new(connection, &answer);
+    assert_eq!(body.collect(10).await.unwrap(), "ok");
+    assert_eq!(body.into_connection().unwrap().ahead.capacity(), 0);
+    server.join().unwrap();
+}
