@@ -8,6 +8,7 @@ mod dialects;
 mod fidelity;
 mod forged_key;
 mod framing;
+mod hostile_upstream;
 mod keys;
 mod keys_api;
 mod lifecycle;

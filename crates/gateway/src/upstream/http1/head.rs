@@ -219,6 +219,8 @@ fn decimal(digits: &[u8]) -> Option<u64> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn of(head: &str) -> Result<(BodyLength, bool), BadHead> {
@@ -300,6 +302,27 @@ mod tests {
         assert_eq!(used, head.len());
         let headers = read_head.unwrap().headers;
         assert_eq!((headers.len(), headers.get("a").unwrap().as_bytes()), (1, b"b".as_slice()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(
+            pieces in prop::collection::vec(
+                prop_oneof![
+                    Just("HTTP/1.1 200 OK\r\n"), Just("HTTP/1.1 100 Go\r\n\r\n"), Just("\r\n"),
+                    Just("Content-Length: "), Just("Transfer-Encoding: "), Just("chunked"),
+                    Just("Connection: close"), Just(", "), Just("18446744073709551615"), Just("\n"),
+                    Just("é"), Just("\0"), Just(":"), Just(" "),
+                ],
+                0..20,
+            ),
+            rest in prop::collection::vec(any::<u8>(), 0..20),
+        ) {
+            let bytes = [pieces.concat().as_bytes(), &rest].concat();
+            if let Ok((_, used)) = read(&bytes, |_| true) {
+                prop_assert!(used <= bytes.len());
+            }
+        }
     }
 
     #[test]

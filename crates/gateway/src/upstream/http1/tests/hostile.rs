@@ -85,6 +85,23 @@ async fn what_tls_holds_behind_an_answer_ends_the_use_of_its_connection() {
 }
 
 #[tokio::test]
+async fn a_connection_over_tls_is_kept_for_the_next_request() {
+    let (mut connection, mut far) = tls_pair().await;
+    // The tickets that a server sends behind its handshake are no answer.
+    for _ in 0..3 {
+        far.write_all(ANSWER).await.unwrap();
+        far.flush().await.unwrap();
+        let answer = ask(&mut connection).await.unwrap();
+        let mut body = Body::new(connection, &answer);
+        assert_eq!(body.collect(10).await.unwrap(), "ok");
+        connection = body.into_connection().unwrap();
+        assert!(connection.is_live());
+    }
+    far.shutdown().await.unwrap();
+    assert!(!connection.is_live());
+}
+
+#[tokio::test]
 async fn what_came_is_seen_before_the_reactor_hears_of_it() {
     for says in [FORGED, b""] {
         let (mut connection, mut far) = seasoned().await;
