@@ -204,7 +204,7 @@ impl Sending<'_> {
         let (worker, upstream) = (std::rc::Rc::clone(self.worker), Arc::clone(upstream));
         // Bounded in time and bytes, and owned by the data thread that it runs on.
         tokio::task::spawn_local(async move {
-            if let Ok(Ok(_)) = timeout(REST_WITHIN, body.collect(ERROR_BYTES_MAX)).await {
+            if let Ok(Ok(())) = timeout(REST_WITHIN, body.discard(ERROR_BYTES_MAX)).await {
                 worker.pools.keep(&upstream, body);
             }
         });

@@ -118,6 +118,21 @@ impl Body {
         }
         Ok(whole.freeze())
     }
+
+    /// Reads it to its end and keeps nothing of it.
+    ///
+    /// # Errors
+    /// A body that breaks off, or has more than `max` bytes.
+    pub async fn discard(&mut self, max: usize) -> Result<(), BodyError> {
+        let mut bytes = 0;
+        while let Some(piece) = poll_fn(|cx| self.poll_data(cx)).await.transpose()? {
+            bytes += piece.len();
+            if bytes > max {
+                return Err(BodyError::TooLarge { max });
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Rest {

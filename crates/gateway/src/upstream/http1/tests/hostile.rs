@@ -102,6 +102,17 @@ async fn a_connection_over_tls_is_kept_for_the_next_request() {
 }
 
 #[tokio::test]
+async fn a_body_that_nobody_wants_is_read_up_to_its_limit() {
+    for (limit, kept) in [(10, true), (9, false)] {
+        let (mut connection, mut far) = pair().await;
+        far.write_all(b"HTTP/1.1 500 Oh\r\ncontent-length: 10\r\n\r\n0123456789").unwrap();
+        let answer = ask(&mut connection).await.unwrap();
+        let mut body = Body::new(connection, &answer);
+        assert_eq!(body.discard(limit).await.is_ok(), kept);
+    }
+}
+
+#[tokio::test]
 async fn what_came_is_seen_before_the_reactor_hears_of_it() {
     for says in [FORGED, b""] {
         let (mut connection, mut far) = seasoned().await;
