@@ -1,16 +1,13 @@
 //! The body of an answer, as it arrives. Whoever reads it owns the connection; dropped before its
 //! end, the connection is closed.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::SizeHint;
 use thiserror::Error;
-use tokio::io::AsyncWrite;
 
 use super::chunked::{BadChunk, ChunkedDecoder};
 use super::head::{AnswerHead, BodyLength};
@@ -34,12 +31,7 @@ pub struct Body {
     connection: Connection,
     rest: Rest,
     reusable: bool,
-    remainder: Option<Box<Remainder>>,
 }
-
-/// What is left of a request that was answered before all of it had gone.
-#[derive(Debug)]
-pub(super) struct Remainder(pub VecDeque<Bytes>);
 
 /// What is still to come.
 #[derive(Debug)]
@@ -53,21 +45,18 @@ enum Rest {
 impl Body {
     /// The body of the answer whose head just came on the connection.
     #[must_use]
-    pub fn new(connection: Connection, head: &mut AnswerHead) -> Self {
+    pub fn new(connection: Connection, head: &AnswerHead) -> Self {
         let rest = match head.length {
             BodyLength::Exact(0) => Rest::Nothing,
             BodyLength::Exact(bytes) => Rest::Exact(bytes),
             BodyLength::Chunked => Rest::Chunked(ChunkedDecoder::new()),
             BodyLength::UntilClose => Rest::UntilClose,
         };
-        Self { connection, rest, reusable: head.reusable, remainder: head.remainder.take() }
+        Self { connection, rest, reusable: head.reusable }
     }
 
     /// The next piece: what one read brought, the transfer coding taken off.
     pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
-        if self.remainder.is_some() {
-            self.poll_remainder(cx);
-        }
         let Self { connection: Connection { stream, ahead, .. }, rest, .. } = self;
         loop {
             if matches!(rest, Rest::Nothing) {
@@ -92,31 +81,6 @@ impl Body {
         }
     }
 
-    fn poll_remainder(&mut self, cx: &mut Context<'_>) {
-        let stream = &mut self.connection.stream;
-        while let Some(Remainder(pieces)) = self.remainder.as_deref_mut() {
-            let sent = match pieces.front() {
-                Some(piece) => Pin::new(&mut *stream).poll_write(cx, piece),
-                None => Pin::new(&mut *stream).poll_flush(cx).map_ok(|()| 0),
-            };
-            match (sent, pieces.front_mut()) {
-                (Poll::Pending, _) => return,
-                (Poll::Ready(Ok(bytes)), Some(piece)) if bytes > 0 => {
-                    piece.advance(bytes);
-                    if piece.is_empty() {
-                        pieces.pop_front();
-                    }
-                }
-                (Poll::Ready(Ok(_)), None) => self.remainder = None,
-                // The answer may be whole all the same.
-                (Poll::Ready(_), _) => {
-                    self.remainder = None;
-                    self.reusable = false;
-                }
-            }
-        }
-    }
-
     /// Nothing more comes.
     #[must_use]
     pub fn is_over(&self) -> bool {
@@ -136,8 +100,8 @@ impl Body {
     /// The connection, where it may serve another request.
     #[must_use]
     pub fn into_connection(self) -> Option<Connection> {
-        let done = self.is_over() && self.remainder.is_none() && self.connection.ahead.is_empty();
-        (self.reusable && done).then_some(self.connection)
+        let reusable = self.reusable && self.is_over() && self.connection.ahead.is_empty();
+        reusable.then_some(self.connection)
     }
 
     /// Reads it to its end.

@@ -7,8 +7,6 @@ use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use thiserror::Error;
 
-use super::body::Remainder;
-
 /// Header lines of an answer.
 const HEADERS_MAX: usize = 128;
 /// What a usual request's head has.
@@ -77,8 +75,6 @@ pub struct AnswerHead {
     pub(super) length: BodyLength,
     /// Whether the connection may serve another request after this answer.
     pub(super) reusable: bool,
-    /// The upstream answered before all of the request had gone, and is to get it.
-    pub(super) remainder: Option<Box<Remainder>>,
 }
 
 /// How the end of a body is known (RFC 9112 §6.3).
@@ -150,7 +146,7 @@ fn read_one(bytes: &[u8], keep: fn(&str) -> bool) -> Result<Option<(AnswerHead, 
         }
     }
     let (length, reusable) = framing.judge(status, response.version == Some(1));
-    Ok(Some((AnswerHead { status, headers, length, reusable, remainder: None }, used)))
+    Ok(Some((AnswerHead { status, headers, length, reusable }, used)))
 }
 
 /// What an answer's headers say of its body and of the connection.

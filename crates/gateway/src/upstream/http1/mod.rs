@@ -20,7 +20,6 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep};
 
-use body::Remainder;
 pub use body::Body;
 pub use head::{AnswerHead, BadHead, RequestHead};
 
@@ -121,20 +120,24 @@ impl Connection {
         let length = request.head.len() + request.body.iter().map(Bytes::len).sum::<usize>();
         let mut progress =
             Progress { request, sent: 0, length, flushed: false, head_bytes: 0, failed: None };
+        let mut answer = None;
         let head = poll_fn(|cx| {
-            // A server may answer before it has read the whole request.
             self.poll_request(cx, &mut progress);
-            self.poll_head(cx, &mut progress, keep)
+            let head = match answer.take() {
+                Some(head) => head,
+                None => ready!(self.poll_head(cx, &mut progress, keep))?,
+            };
+            // A server may answer before it has read the whole request: one that refuses it may
+            // stop reading, one that serves it needs the rest.
+            if head.status.is_success() && !progress.is_over() {
+                answer = Some(head);
+                return Poll::Pending;
+            }
+            Poll::Ready(Ok(head))
         });
-        let outcome = head.await;
-        let outcome = match outcome {
+        let outcome = match head.await {
             Ok(mut head) => {
-                // One that refuses the request may stop reading; one that serves it needs the rest.
-                if head.status.is_success() && !progress.is_over() {
-                    head.remainder = Some(Box::new(progress.remainder()));
-                } else {
-                    head.reusable &= progress.flushed;
-                }
+                head.reusable &= progress.flushed;
                 Ok(head)
             }
             Err(error) => Err(self.judge(error, progress).await),
@@ -231,20 +234,6 @@ impl<'a> Progress<'a> {
     /// All is sent, or no more can be.
     fn is_over(&self) -> bool {
         self.flushed || self.failed.is_some()
-    }
-
-    /// What is still to be sent, for whoever reads the answer.
-    fn remainder(&self) -> Remainder {
-        let mut skip = self.sent;
-        let head = Bytes::copy_from_slice(self.request.head);
-        let pieces = std::iter::once(head).chain(self.request.body.iter().cloned());
-        let rest = pieces.filter_map(|mut piece| {
-            let sent = skip.min(piece.len());
-            skip -= sent;
-            piece.advance(sent);
-            (!piece.is_empty()).then_some(piece)
-        });
-        Remainder(rest.collect())
     }
 
     /// What is still to be sent, as slices; how many.

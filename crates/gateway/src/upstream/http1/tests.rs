@@ -36,11 +36,10 @@ async fn use_once(connection: Connection, far: &mut BlockingStream) -> Connectio
     let (head, body) = (head(4), [Bytes::from_static(b"bo"), Bytes::from_static(b"dy")]);
     far.write_all(ANSWER).unwrap();
     let mut connection = connection;
-    let mut answer =
-        connection.send(Outgoing { head: &head, body: &body }, |_| true).await.unwrap();
+    let answer = connection.send(Outgoing { head: &head, body: &body }, |_| true).await.unwrap();
     let expected = b"POST /base/v1/x HTTP/1.1\r\nhost: model.test\r\ncontent-length: 4\r\n\r\nbody";
     assert_eq!(read_request(far, head.len() + 4), expected);
-    let mut body = Body::new(connection, &mut answer);
+    let mut body = Body::new(connection, &answer);
     assert_eq!(body.collect(10).await.unwrap(), "ok");
     body.into_connection().unwrap()
 }
@@ -95,10 +94,9 @@ async fn an_answer_may_come_before_the_request_was_read() {
     far.write_all(b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\r\n").unwrap();
     let body = [Bytes::from(vec![b'x'; 32 * 1024 * 1024])];
     let head = head(body[0].len());
-    let mut answer =
-        connection.send(Outgoing { head: &head, body: &body }, |_| true).await.unwrap();
+    let answer = connection.send(Outgoing { head: &head, body: &body }, |_| true).await.unwrap();
     assert_eq!(answer.status, 413);
-    let body = Body::new(connection, &mut answer);
+    let body = Body::new(connection, &answer);
     assert!(body.is_over());
     assert!(body.into_connection().is_none(), "half a request is on the connection");
 }
@@ -108,8 +106,8 @@ async fn bytes_behind_an_answer_end_the_use_of_its_connection() {
     let (mut connection, mut far) = pair().await;
     far.write_all(&[ANSWER, b"HTTP/1.1 200 OK\r\n"].concat()).unwrap();
     let head = head(0);
-    let mut answer = connection.send(Outgoing { head: &head, body: &[] }, |_| true).await.unwrap();
-    let mut body = Body::new(connection, &mut answer);
+    let answer = connection.send(Outgoing { head: &head, body: &[] }, |_| true).await.unwrap();
+    let mut body = Body::new(connection, &answer);
     assert_eq!(body.collect(10).await.unwrap(), "ok");
     assert!(body.into_connection().is_none());
 }
@@ -135,7 +133,7 @@ async fn an_answer_cut_anywhere_is_read_whole_or_as_cut() {
             let head = head(0);
             let answer = connection.send(Outgoing { head: &head, body: &[] }, |_| true).await;
             let body = match answer {
-                Ok(mut answer) => Body::new(connection, &mut answer).collect(10).await.ok(),
+                Ok(answer) => Body::new(connection, &answer).collect(10).await.ok(),
                 Err(error) => {
                     assert!(matches!(error, SendError::Ended), "{error:?}");
                     drop(connection);

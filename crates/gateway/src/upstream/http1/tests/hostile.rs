@@ -49,8 +49,8 @@ async fn seasoned() -> (Connection, std::net::TcpStream) {
         far
     });
     for _ in 0..30 {
-        let mut answer = ask(&mut connection).await.unwrap();
-        let mut body = Body::new(connection, &mut answer);
+        let answer = ask(&mut connection).await.unwrap();
+        let mut body = Body::new(connection, &answer);
         assert_eq!(body.collect(10).await.unwrap(), "ok");
         connection = body.into_connection().unwrap();
     }
@@ -77,8 +77,8 @@ async fn what_tls_holds_behind_an_answer_ends_the_use_of_its_connection() {
     far.write_all(FORGED).await.unwrap();
     far.flush().await.unwrap();
 
-    let mut answer = ask(&mut connection).await.unwrap();
-    let mut body = Body::new(connection, &mut answer);
+    let answer = ask(&mut connection).await.unwrap();
+    let mut body = Body::new(connection, &answer);
     body.collect(READ_BYTES_MAX).await.unwrap();
     let live = body.into_connection().is_some_and(|mut connection| connection.is_live());
     assert!(!live, "the next request would get an answer that isn't its own");
@@ -91,8 +91,8 @@ async fn a_connection_over_tls_is_kept_for_the_next_request() {
     for _ in 0..3 {
         far.write_all(ANSWER).await.unwrap();
         far.flush().await.unwrap();
-        let mut answer = ask(&mut connection).await.unwrap();
-        let mut body = Body::new(connection, &mut answer);
+        let answer = ask(&mut connection).await.unwrap();
+        let mut body = Body::new(connection, &answer);
         assert_eq!(body.collect(10).await.unwrap(), "ok");
         connection = body.into_connection().unwrap();
         assert!(connection.is_live());
@@ -106,8 +106,8 @@ async fn a_body_that_nobody_wants_is_read_up_to_its_limit() {
     for (limit, kept) in [(10, true), (9, false)] {
         let (mut connection, mut far) = pair().await;
         far.write_all(b"HTTP/1.1 500 Oh\r\ncontent-length: 10\r\n\r\n0123456789").unwrap();
-        let mut answer = ask(&mut connection).await.unwrap();
-        let mut body = Body::new(connection, &mut answer);
+        let answer = ask(&mut connection).await.unwrap();
+        let mut body = Body::new(connection, &answer);
         assert_eq!(body.discard(limit).await.is_ok(), kept);
     }
 }
@@ -187,8 +187,8 @@ async fn a_body_behind_an_answer_that_has_none_is_not_the_next_answer() {
     ] {
         let (mut connection, mut far) = pair().await;
         far.write_all(format!("HTTP/1.1 {head}\r\n\r\n").as_bytes()).unwrap();
-        let mut answer = ask(&mut connection).await.unwrap();
-        let body = Body::new(connection, &mut answer);
+        let answer = ask(&mut connection).await.unwrap();
+        let body = Body::new(connection, &answer);
         assert!(body.is_over());
         assert!(body.into_connection().is_none(), "{head}: its body may still be on the way");
     }
@@ -208,9 +208,8 @@ async fn a_server_that_answers_before_it_has_read_the_request_gets_all_of_it() {
         far.write_all(b"2\r\nok\r\n0\r\n\r\n").unwrap();
         far
     });
-    let mut answer =
-        connection.send(Outgoing { head: &head, body: &body }, |_| true).await.unwrap();
-    let mut body = Body::new(connection, &mut answer);
+    let answer = connection.send(Outgoing { head: &head, body: &body }, |_| true).await.unwrap();
+    let mut body = Body::new(connection, &answer);
     assert_eq!(body.collect(10).await.unwrap(), "ok");
     assert!(body.into_connection().is_some(), "nothing of the request is left to send");
     server.join().unwrap();
@@ -227,8 +226,8 @@ async fn an_answer_until_the_close_is_cut_where_tls_wasnt_ended() {
         } else {
             far.get_mut().0.shutdown().await.unwrap();
         }
-        let mut answer = ask(&mut connection).await.unwrap();
-        let body = Body::new(connection, &mut answer).collect(100).await;
+        let answer = ask(&mut connection).await.unwrap();
+        let body = Body::new(connection, &answer).collect(100).await;
         assert_eq!(body.ok().as_deref(), ended.then_some(b"half of it".as_slice()));
     }
 }
@@ -237,8 +236,8 @@ async fn an_answer_until_the_close_is_cut_where_tls_wasnt_ended() {
 async fn an_answer_until_the_close_is_cut_by_a_reset() {
     let (mut connection, mut far) = pair().await;
     far.write_all(b"HTTP/1.1 200 OK\r\n\r\nhalf of it").unwrap();
-    let mut answer = ask(&mut connection).await.unwrap();
-    let mut body = Body::new(connection, &mut answer);
+    let answer = ask(&mut connection).await.unwrap();
+    let mut body = Body::new(connection, &answer);
     let half = poll_fn(|cx| body.poll_data(cx)).await;
     assert_eq!(half.unwrap().unwrap(), "half of it");
     // Closed with the request unread: the kernel resets the connection.
@@ -253,8 +252,8 @@ async fn a_body_that_has_failed_never_gives_its_connection_back() {
     let (mut connection, mut far) = pair().await;
     far.write_all(fault.as_bytes()).unwrap();
     far.write_all(ANSWER).unwrap();
-    let mut answer = ask(&mut connection).await.unwrap();
-    let mut body = Body::new(connection, &mut answer);
+    let answer = ask(&mut connection).await.unwrap();
+    let mut body = Body::new(connection, &answer);
     assert!(body.collect(100).await.is_err());
     assert!(!body.is_over());
     assert!(body.into_connection().is_none());
@@ -272,8 +271,8 @@ async fn a_kept_connection_holds_no_memory() {
         }
         far
     });
-    let mut answer = ask(&mut connection).await.unwrap();
-    let mut body = Body::new(connection, &mut answer);
+    let answer = ask(&mut connection).await.unwrap();
+    let mut body = Body::new(connection, &answer);
     assert_eq!(body.collect(10).await.unwrap(), "ok");
     assert_eq!(body.into_connection().unwrap().ahead.capacity(), 0);
     server.join().unwrap();
