@@ -25,11 +25,18 @@ LOG_TAIL_LINES = 40
 
 @dataclass(frozen=True)
 class Gateway:
-    """A gateway that is ready: where the API is, a key, and every address it listens on."""
+    """A gateway that is ready: where the API is, a key, every address it listens on, its data folder."""
 
     url: str
     key: str
     ports: dict
+    data: Path
+
+    def new_key(self, *options: str) -> str:
+        command = [BINARIES / "fluxgate", "--output", "json", "keys", "create", "--name", "test", *options]
+        environment = unset("FLUXGATE", "GATEWAY") | {"FLUXGATE_DATA_DIR": str(self.data)}
+        made = subprocess.run(command, cwd=self.data, env=environment, stdout=subprocess.PIPE, check=True, timeout=20)
+        return json.loads(made.stdout)["key"]
 
 
 @contextlib.contextmanager
@@ -81,14 +88,14 @@ def demo(folder: Path, name: str = "demo", speaks: str = "all", also_list: list[
 
 
 @contextlib.contextmanager
-def fluxgate_up(folder: Path, upstreams: list[dict]) -> Iterator[Gateway]:
-    """`fluxgate up` in front of these; each is what an `[[upstreams]]` entry holds."""
+def fluxgate_up(folder: Path, upstreams: list[dict], log: str = "warn") -> Iterator[Gateway]:
+    """`fluxgate up` in front of these; each is what an `[[upstreams]]` entry holds. Its log is `fluxgate.log`."""
     entries = [["[[upstreams]]", *(f"{name} = {json.dumps(value)}" for name, value in entry.items()), ""] for entry in upstreams]
     (folder / "fluxgate.toml").write_text("\n".join(line for entry in entries for line in entry))
     data, free = folder / "data", "127.0.0.1:0"
     listeners = ("GATEWAY_HTTPS_ADDR", "GATEWAY_ADMIN_ADDR", "GATEWAY_METRICS_ADDR", "WEB_ADDR")
     environment = unset("FLUXGATE", "GATEWAY", "DOWNSTREAM") | dict.fromkeys(listeners, free)
-    environment |= {"FLUXGATE_DATA_DIR": str(data), "RUST_LOG": "warn"}
+    environment |= {"FLUXGATE_DATA_DIR": str(data), "RUST_LOG": log}
     ports, key = data / "ports.json", data / "first-key"
 
     def ready() -> bool:
@@ -96,7 +103,7 @@ def fluxgate_up(folder: Path, upstreams: list[dict]) -> Iterator[Gateway]:
 
     with running("fluxgate", [BINARIES / "fluxgate", "up"], folder, ready, ends_clean=True, env=environment):
         addresses = json.loads(ports.read_text())
-        yield Gateway(f"http://{addresses['web']}", key.read_text().strip(), addresses)
+        yield Gateway(f"http://{addresses['web']}", key.read_text().strip(), addresses, data)
 
 
 def unset(*prefixes: str) -> dict[str, str]:

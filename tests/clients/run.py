@@ -38,7 +38,8 @@ def main() -> int:
             folder = Path(name) / speaks
             folder.mkdir()
             gateway = stack.enter_context(gateway_over(folder, speaks))
-            gateways[speaks] = {"url": gateway.url, "key": gateway.key}
+            keys = {"key": gateway.key, "path_key": gateway.new_key("--in-path"), "embed_key": gateway.new_key("--models", "demo-embed*")}
+            gateways[speaks] = {"url": gateway.url} | keys
         environment = os.environ | {"FLUXGATE_GATEWAYS": json.dumps(gateways)}
         verdicts = {
             "python": run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *sys.argv[1:], "."], "python", environment),

@@ -21,6 +21,8 @@ import programs  # noqa: E402
 
 ROOT = HERE.parent.parent
 MISBEHAVIOURS = ["die-after=3", "status=503"]
+# What each request was, for who asked.
+LOG = "warn,fluxgate_gateway::record=info"
 INSTALL_LOG_LINES = 3
 
 
@@ -154,6 +156,8 @@ def vercel(place: Place):
 
 def two_people_in_open_webui(place: Place):
     open_webui.check(place.gateway, place.home, place.cache / "open-webui/bin/open-webui")
+    people = set(re.findall(r'"end_user":"([^"]+)"', (place.home.parent / "fluxgate.log").read_text()))
+    assert len(people) == 2, people
 
 
 def documented_calls(place: Place):
@@ -220,7 +224,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="fluxgate-tools-") as name:
         folder = Path(name)
         listed = [f"demo!{misbehaviour}" for misbehaviour in MISBEHAVIOURS]
-        with programs.demo(folder, also_list=listed) as demo, programs.fluxgate_up(folder, [{"name": "demo", "url": demo}]) as gateway:
+        with programs.demo(folder, also_list=listed) as demo, programs.fluxgate_up(folder, [{"name": "demo", "url": demo}], LOG) as gateway:
             verdicts = [
                 verdict(check, Place(gateway, cache, folder / check.__name__), cache / CHECKS[check])
                 for check in CHECKS

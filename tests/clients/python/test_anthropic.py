@@ -108,6 +108,13 @@ def test_a_wrong_key_is_an_authentication_error(gateway):
         assert raised.value.body["error"]["code"] == "invalid_api_key"
 
 
+def test_a_model_that_the_key_may_not_use_is_a_permission_error(gateway):
+    client = anthropic.Anthropic(base_url=gateway.url, api_key=gateway.embed_key, max_retries=0)
+    with pytest.raises(anthropic.PermissionDeniedError) as raised:
+        client.messages.create(**ASKED)
+    assert raised.value.type == "permission_error"
+
+
 @pytest.mark.parametrize("wrong", [{"messages": "hello"}, {"max_tokens": "many"}, {"stop_sequences": 7}], ids=lambda wrong: next(iter(wrong)))
 def test_a_wrong_field_is_named(anthropic_client, wrong):
     with pytest.raises(anthropic.BadRequestError) as raised:

@@ -123,6 +123,21 @@ def test_a_wrong_key_raises(gateway):
     assert raised.value.status_code == 401
 
 
+def test_a_key_may_stand_in_the_address(gateway):
+    client = ollama.Client(host=f"{gateway.url}/k/{gateway.path_key}")
+    assert client.chat(model="demo", messages=HELLO).message.content
+    with pytest.raises(ollama.ResponseError) as raised:
+        ollama.Client(host=f"{gateway.url}/k/{gateway.key}").list()
+    assert raised.value.status_code in (401, 403)
+
+
+def test_a_model_that_the_key_may_not_use_raises(gateway):
+    client = ollama.Client(host=gateway.url, headers={"Authorization": f"Bearer {gateway.embed_key}"})
+    with pytest.raises(ollama.ResponseError) as raised:
+        client.chat(model="demo", messages=HELLO)
+    assert raised.value.status_code == 403
+
+
 @pytest.mark.parametrize("misbehaviour", ["die-after=3", "fail-after=3"])
 def test_a_stream_that_dies_raises(ollama_client, misbehaviour):
     seen = []

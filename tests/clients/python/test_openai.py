@@ -112,6 +112,13 @@ def test_a_wrong_key_and_a_missing_one_are_authentication_errors(gateway):
         assert raised.value.code == "invalid_api_key"
 
 
+def test_a_model_that_the_key_may_not_use_is_a_permission_error(gateway):
+    client = openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.embed_key, max_retries=0)
+    with pytest.raises(openai.PermissionDeniedError):
+        client.chat.completions.create(model="demo", messages=HELLO)
+    assert {model.id.removesuffix(":latest") for model in client.models.list()} == {"demo-embed"}
+
+
 def test_a_wrong_field_is_named(openai_client):
     with pytest.raises(openai.BadRequestError) as raised:
         openai_client.chat.completions.create(model="demo", messages="hello")
