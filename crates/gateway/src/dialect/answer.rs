@@ -12,7 +12,7 @@ use super::translate::Lines;
 use super::{Ask, Dialect, Framing, anthropic, ollama, openai, responses};
 
 /// The most that is held of a frame which is translated: it can't pass in pieces.
-const TRANSLATED_BYTES_MAX: usize = 128 * 1024;
+const TRANSLATED_BYTES_MAX: usize = 96 * 1024;
 
 /// What an answer has shown so far.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -95,6 +95,11 @@ impl AnswerReader {
         reader
     }
 
+    /// Whether nothing that may still come passes on.
+    pub fn is_over(&self) -> bool {
+        self.reader.lines.as_ref().is_some_and(|lines| lines.is_over())
+    }
+
     /// Whether the upstream said something that the client's dialect has no words for.
     pub fn is_broken(&self) -> bool {
         self.reader.lines.as_ref().is_some_and(|lines| lines.is_broken())
@@ -128,14 +133,15 @@ impl AnswerReader {
     pub fn finish(&mut self) -> (Bytes, Ending) {
         let mut rest = self.splitter.finish(&mut self.reader);
         let Reader { shown, lines, .. } = &mut self.reader;
-        let whole = self.framing == Framing::Whole || shown.ended || shown.errored;
+        let mut whole = self.framing == Framing::Whole || shown.ended || shown.errored;
         if let Some(lines) = lines {
             if shown.ended {
                 lines.end(shown.reported);
             }
+            whole = lines.is_over();
             rest = lines.take().unwrap_or_default();
         }
-        (rest, if whole && !self.is_broken() { Ending::Whole } else { Ending::Cut })
+        (rest, if whole { Ending::Whole } else { Ending::Cut })
     }
 
     /// What the answer used: the provider's own count, else one from what was delivered.

@@ -50,6 +50,8 @@ pub fn event_name(frame: &[u8]) -> &[u8] {
 
 /// The data of a server-sent event, its lines joined; `None` where it has none (a comment).
 pub fn event_data(frame: &[u8]) -> Option<Cow<'_, [u8]>> {
+    // A stream may begin with a byte order mark (WHATWG HTML §9.2.5).
+    let frame = frame.strip_prefix(b"\xef\xbb\xbf").unwrap_or(frame);
     let mut lines = frame
         .split(|byte| matches!(byte, b'\n' | b'\r'))
         .filter_map(|line| line.strip_prefix(b"data:"))

@@ -178,6 +178,8 @@ pub fn inspect(frame: &[u8], asked: Streamed, shown: &mut Shown) -> Verdict {
         } else if value_after(frame, b"\"error\"").is_some_and(|value| !value.starts_with(b"null"))
         {
             shown.errored = true;
+        } else if let Some(usage) = value_after(frame, USAGE).and_then(read_usage) {
+            shown.reported = Some(usage);
         }
         return Verdict::Pass;
     }
@@ -188,7 +190,7 @@ pub fn inspect(frame: &[u8], asked: Streamed, shown: &mut Shown) -> Verdict {
     }
     if !shown.ended && FINISH_FINDER.find(frame).is_some() {
         let reasons = values_after(frame, b"\"finish_reason\"");
-        shown.choices_ended += reasons.filter(|reason| reason.starts_with(b"\"")).count() as u64;
+        shown.choices_ended += reasons.filter(|reason| is_a_reason(reason)).count() as u64;
         shown.ended = shown.choices_ended >= u64::from(asked.choices);
     }
     if USAGE_FINDER.find(frame).is_some()
@@ -203,6 +205,11 @@ pub fn inspect(frame: &[u8], asked: Streamed, shown: &mut Shown) -> Verdict {
         }
     }
     Verdict::Pass
+}
+
+/// A reason of an end: some servers write an empty text for none yet.
+fn is_a_reason(value: &[u8]) -> bool {
+    value.starts_with(b"\"") && !value.starts_with(b"\"\"")
 }
 
 /// Whether the frame's data is the mark that ends a stream; other fields and comments may stand

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use fluxgate_core::config::{self, Models};
 
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, canonical_name};
 use crate::router::Endpoint;
 use crate::upstream::catalog::{Offer, Snapshot};
 use crate::upstream::{Kind, Upstream};
@@ -46,8 +46,9 @@ pub fn alias_of(models: &Models, name: &str, dialect: Dialect) -> Option<Box<str
         let sent_as = config::sent_as(models, name);
         (sent_as != name).then(|| sent_as.into())
     };
-    // In Ollama's own dialect a name needs no tag.
-    let untagged = name.strip_suffix(":latest").filter(|_| dialect == Dialect::Ollama);
+    // In Ollama's own dialect one model has many names.
+    let canonical = (dialect == Dialect::Ollama).then(|| canonical_name(name));
+    let untagged = canonical.as_deref().map(|name| name.strip_suffix(":latest").unwrap_or(name));
     aliased(name).or_else(|| aliased(untagged?))
 }
 

@@ -113,10 +113,8 @@ async fn serve(
     let ask = read(endpoint, &body.bytes)?;
 
     // Choose.
-    let alias_of =
-        choose::alias_of(&worker.app.settings.load().models, &ask.model, endpoint.dialect());
+    let (alias_of, snapshot) = resolve(worker, endpoint, &ask.model, exchange).await;
     let model = alias_of.as_deref().unwrap_or(&ask.model);
-    let snapshot = offering(worker, endpoint, model, exchange).await;
     let offer = choose::offer(&snapshot, model, endpoint.dialect());
     let Some(offer) = offer else { return Err(no_such_model(&snapshot, &principal)) };
     exchange.about(Arc::clone(&offer.model.id));
@@ -205,6 +203,32 @@ const fn reason_of(fault: OutlineFault) -> Reason {
         }
         OutlineFault::NotJson { .. } | OutlineFault::NotAnObject => Reason::InvalidJson,
         OutlineFault::TooDeep { .. } => Reason::JsonTooDeep,
+    }
+}
+
+/// The model that a name stands for, where it is an alias by any of its spellings, and a catalog
+/// that has it if anybody does.
+async fn resolve(
+    worker: &Worker,
+    endpoint: Endpoint,
+    name: &str,
+    exchange: &mut Exchange,
+) -> (Option<Box<str>>, Arc<Snapshot>) {
+    let dialect = endpoint.dialect();
+    let alias_of = |name: &str| choose::alias_of(&worker.app.settings.load().models, name, dialect);
+    let alias = alias_of(name);
+    let snapshot = offering(worker, endpoint, alias.as_deref().unwrap_or(name), exchange).await;
+    if alias.is_some() {
+        return (alias, snapshot);
+    }
+    // Another spelling of a name that stands for another model is that name.
+    let found = choose::offer(&snapshot, name, dialect);
+    match found.and_then(|offer| alias_of(&offer.model.id)) {
+        Some(alias) => {
+            let snapshot = offering(worker, endpoint, &alias, exchange).await;
+            (Some(alias), snapshot)
+        }
+        None => (None, snapshot),
     }
 }
 

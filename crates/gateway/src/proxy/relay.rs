@@ -21,6 +21,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::out::CutShort;
+use super::send::read_out;
 use crate::dialect::translate::Lines;
 use crate::dialect::{AnswerReader, Ask, Dialect, Ending, Framing, Refusal, Streamed};
 use crate::exchange::Exchange;
@@ -190,8 +191,9 @@ impl Relay {
             }
         }
         // A document's last piece is known as such: it is settled before that passes, since nobody
-        // may ask for what comes after.
-        if self.source.as_ref().is_some_and(|source| source.body.is_over()) {
+        // may ask for what comes after. So is the last line of a translated stream.
+        let told_all = self.reader.as_ref().is_some_and(AnswerReader::is_over);
+        if told_all || self.source.as_ref().is_some_and(|source| source.body.is_over()) {
             self.finish();
         }
     }
@@ -208,7 +210,7 @@ impl Relay {
                     self.ready.push_back(rest);
                 }
                 if let Some(Source { worker, upstream, body }) = self.source.take() {
-                    worker.pools.keep(&upstream, body);
+                    read_out(&worker, &upstream, body);
                 }
                 let usage = self.usage();
                 if let Some(exchange) = self.exchange.take() {

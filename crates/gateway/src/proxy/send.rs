@@ -1,6 +1,7 @@
 //! Choose and send: the request goes to the upstream that has the least under way, and to the next
 //! one where nothing of it could be sent. Ends with the head of an answer, or with a refusal.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,7 +36,7 @@ const REST_WITHIN: Duration = Duration::from_secs(1);
 
 /// A request that is ready to go up.
 pub struct Sending<'a> {
-    pub worker: &'a std::rc::Rc<Worker>,
+    pub worker: &'a Rc<Worker>,
     pub endpoint: Endpoint,
     pub head: &'a Parts,
     pub body: &'a Bytes,
@@ -242,20 +243,23 @@ impl Sending<'_> {
                 Refusal::new(Reason::UpstreamError, "The model server failed.")
             }
         };
-        self.drain(upstream, body);
+        read_out(self.worker, upstream, body);
         Err(Failure::Final(refusal))
     }
+}
 
-    /// Reads what is left of an answer that isn't passed on, so that its connection can be kept.
-    fn drain(&self, upstream: &Arc<Upstream>, mut body: Body) {
-        let (worker, upstream) = (std::rc::Rc::clone(self.worker), Arc::clone(upstream));
-        // Bounded in time and bytes, and owned by the data thread that it runs on.
-        tokio::task::spawn_local(async move {
-            if let Ok(Ok(())) = timeout(REST_WITHIN, body.discard(ERROR_BYTES_MAX)).await {
-                worker.pools.keep(&upstream, body);
-            }
-        });
+/// Reads what is left of an answer that nobody waits for, so that its connection can be kept.
+pub fn read_out(worker: &Rc<Worker>, upstream: &Arc<Upstream>, mut body: Body) {
+    if body.is_over() {
+        return worker.pools.keep(upstream, body);
     }
+    let (worker, upstream) = (Rc::clone(worker), Arc::clone(upstream));
+    // Bounded in time and bytes, and owned by the data thread that it runs on.
+    tokio::task::spawn_local(async move {
+        if let Ok(Ok(())) = timeout(REST_WITHIN, body.discard(ERROR_BYTES_MAX)).await {
+            worker.pools.keep(&upstream, body);
+        }
+    });
 }
 
 fn failure(upstream: &Upstream, error: &SendError) -> Failure {

@@ -179,6 +179,8 @@ impl Sending<'_> {
         let usage = usage_of(&bytes, self.ask.prompt_estimate);
         exchange.used(usage);
         let lines = self.ask.stream;
+        // Some servers tell of a failure with a status of success.
+        let said = if size <= HERE_BYTES_MAX { translate::words(&bytes) } else { None };
         let work = move || {
             let mut translated = translate::document(&asked, &bytes, usage, sent)?.to_vec();
             if lines {
@@ -187,8 +189,12 @@ impl Sending<'_> {
             Ok::<_, Untranslatable>(Bytes::from(translated))
         };
         let translated = if size <= HERE_BYTES_MAX { work() } else { self.elsewhere(work).await? };
-        let translated = translated.map_err(|_| untranslatable())?;
-        Ok(AnswerBody::Read(translated, Some(usage)))
+        match translated {
+            Ok(translated) => Ok(AnswerBody::Read(translated, Some(usage))),
+            Err(Untranslatable) => Err(said.map_or_else(untranslatable, |words| {
+                Failure::Final(Refusal::new(Reason::UpstreamError, words))
+            })),
+        }
     }
 
     /// Reads an answer to its end, within the limits of its silence, its time and its size.

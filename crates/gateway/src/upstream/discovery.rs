@@ -148,11 +148,11 @@ async fn exchange(upstream: &Upstream, path: &'static str) -> Result<Bytes, Disc
         head.header("anthropic-version", &ANTHROPIC_VERSION);
     }
     let head = head.end_without_body();
-    let mut answer = connection.send(Outgoing { head: &head, body: &[] }, |_| false).await?;
+    let answer = connection.send(Outgoing { head: &head, body: &[] }, |_| false).await?;
     if answer.status != StatusCode::OK {
         return Err(DiscoveryError::Status { path, status: answer.status });
     }
-    Body::new(connection, &mut answer)
+    Body::new(connection, &answer)
         .collect(LISTING_BYTES_MAX)
         .await
         .map_err(|error| DiscoveryError::Unreadable { path, source: error.into() })

@@ -99,7 +99,7 @@ impl Connection {
     }
 }
 
-fn with_body(connection: Connection, mut head: AnswerHead) -> (AnswerHead, Body) {
-    let body = Body::new(connection, &mut head);
+fn with_body(connection: Connection, head: AnswerHead) -> (AnswerHead, Body) {
+    let body = Body::new(connection, &head);
     (head, body)
 }

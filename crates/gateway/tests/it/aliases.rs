@@ -46,6 +46,8 @@ async fn a_request_for_an_alias_goes_up_under_the_models_name_and_else_unchanged
     // Translated, the answer names the model as the client did.
     let body = r#"{"model":"gpt-4","stream":false,"messages":[{"role":"user","content":"x"}]}"#;
     assert_eq!(stack.post("/api/chat", body).await.json()["model"], "gpt-4");
+    let tagged = body.replace("gpt-4", "gpt-4:latest");
+    assert_eq!(stack.post("/api/chat", &tagged).await.json()["model"], "gpt-4:latest");
     let sent: Value = serde_json::from_slice(&upstream.seen().pop().unwrap().body).unwrap();
     assert_eq!(sent["model"], MODEL);
     assert_eq!(stack.metric("fluxgate_requests_total", &["status=\"404\""]).await, 0.0);
@@ -98,4 +100,21 @@ async fn an_upstream_set_up_without_extra_fields_gets_none() {
     let answer = stack.post("/api/chat", &body.to_string()).await;
     assert_eq!(answer.header("x-fluxgate-dropped"), Some("top_k"));
     assert_eq!(upstream.seen().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_spelling_of_an_alias_leads_to_the_same_model() {
+    let upstream = upstream().await;
+    upstream.list("gpt-4");
+    let entries = format!("[models.\"gpt-4\"]\nalias_of = \"{MODEL}\"\n");
+    let stack = with_models(&upstream, &entries).await;
+    for name in
+        ["gpt-4", "gpt-4:latest", "GPT-4", "library/gpt-4", "registry.ollama.ai/library/gpt-4"]
+    {
+        let body =
+            json!({"model": name, "stream": false, "messages": [{"role": "user", "content": "x"}]});
+        assert_eq!(stack.post("/api/chat", &body.to_string()).await.status, 200, "{name}");
+        let sent: Value = serde_json::from_slice(&upstream.seen().pop().unwrap().body).unwrap();
+        assert_eq!(sent["model"], MODEL, "{name}");
+    }
 }

@@ -129,10 +129,14 @@ async fn a_rotated_key_keeps_its_id_and_its_old_secret_for_the_overlap() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(works(&new.key).await);
-    let newest = rotate("").await;
-    assert!(works(&newest.key).await && !works(&new.key).await);
-
+    // While an overlap lasts there isn't another: it would end the first too soon.
     let path = format!("{KEYS}/{}/rotate", old.about.id);
+    let third = rotate(r#"{"overlap_s":600}"#).await;
+    let refused = stack.operator("POST", &path, r#"{"overlap_s":600}"#).await;
+    assert_eq!((refused.status, &refused.json()["code"]), (409, &json!("conflict")));
+    assert!(works(&third.key).await && works(&new.key).await);
+    let newest = rotate("").await;
+    assert!(works(&newest.key).await && !works(&new.key).await && !works(&third.key).await);
     let long = stack.operator("POST", &path, r#"{"overlap_s":2592001}"#).await;
     assert_eq!(long.status, 400);
     stack.operator("DELETE", &format!("{KEYS}/{}", old.about.id), "").await;
@@ -160,6 +164,7 @@ async fn a_changed_key_takes_effect_at_once() {
         (json!({"name": ""}), "`name`"),
         (json!({"scopes": []}), "`scopes`"),
         (json!({"scopes": ["all"]}), "`scopes[0]`"),
+        (json!({"scopes": ["models", "models"]}), "`scopes`"),
         (json!({"models": [""]}), "`models`"),
         (json!({"models": vec!["x"; 65]}), "`models`"),
         (json!({"ips": ["10.0.0.0/99"]}), "`ips[0]`"),
@@ -228,6 +233,62 @@ async fn the_header_that_names_a_person_goes_no_further() {
     let seen = upstream.seen().pop().unwrap();
     assert_eq!(seen.header("x-openwebui-user-id"), None);
     assert_eq!(seen.header("x-openwebui-chat-id"), Some("7"));
+    // Who can't be told apart would count for somebody else.
+    for person in ["", &"x".repeat(129), "a\u{202e}b"] {
+        let headers = [("authorization", authorization.as_str()), ("x-openwebui-user-id", person)];
+        let request = wire::request("POST", "/v1/chat/completions", &headers, body.as_bytes());
+        let answer = wire::ask(stack.clear, &request).await;
+        refused(&answer, 400, "invalid_field");
+        assert_eq!(answer.json()["error"]["param"], "x-openwebui-user-id");
+    }
+    assert_eq!(upstream.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn names_of_one_model_are_one_name_to_a_key() {
+    let stack = TestStack::start().await;
+    for (allowed, status) in [
+        ("demo", 200),
+        ("demo:latest", 200),
+        ("registry.ollama.ai/library/demo:latest", 200),
+        ("library/*", 403),
+        ("Demo", 403),
+        ("demo:other", 403),
+    ] {
+        let key = make(&stack, json!({"models": [allowed]})).await.key;
+        for model in ["demo", "demo:latest", "registry.ollama.ai/library/demo", "library/demo"] {
+            let answer = post(&stack, &key, "/api/chat", &chat(model)).await;
+            assert_eq!(answer.status, status, "{allowed} {model}");
+        }
+        let listed = get(&stack, &key, "/v1/models/library/demo").await.status;
+        assert_eq!(listed, if status == 200 { 200 } else { 404 }, "{allowed}");
+    }
+}
+
+#[tokio::test]
+async fn anthropics_listing_is_refused_in_its_own_form() {
+    let stack = TestStack::start().await;
+    for (path, key, status, kind) in [
+        ("/v1/models", "sk-fg-wrong", 401, "authentication_error"),
+        ("/v1/models/nobody", stack.key.as_str(), 404, "not_found_error"),
+    ] {
+        let headers = [("x-api-key", key), ("anthropic-version", "2023-06-01")];
+        let answer = wire::ask(stack.clear, &wire::request("GET", path, &headers, b"")).await;
+        assert_eq!((answer.status, &answer.json()["error"]["type"]), (status, &json!(kind)));
+        assert_eq!(answer.json()["type"], "error");
+    }
+}
+
+#[tokio::test]
+async fn a_key_in_the_path_means_nothing_on_private_listeners() {
+    let stack = TestStack::start().await;
+    let key = make(&stack, json!({"in_path": true})).await.key;
+    for listener in [stack.metrics, stack.admin] {
+        let request = wire::request("GET", &format!("/k/{key}/healthz"), &[], b"");
+        assert_eq!(wire::ask(listener, &request).await.status, 404);
+    }
+    let request = wire::request("GET", &format!("/k/{key}/healthz"), &[], b"");
+    assert_eq!(wire::ask(stack.clear, &request).await.status, 404);
 }
 
 #[tokio::test]

@@ -319,3 +319,109 @@ async fn recorded_streams_become_lines_with_the_servers_own_counts_at_every_spli
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_client_said_of_its_own_body_isnt_said_of_ours() {
+    let answer = r#"{"choices":[{"message":{"content":"ok"},"finish_reason":"stop"}]}"#;
+    let upstream = ScriptedUpstream::always(
+        Scripted::OpenAi,
+        vec![Step::Send(document(
+            &format!("{JSON}\r\ncontent-encoding: identity"),
+            answer.as_bytes(),
+        ))],
+    )
+    .await;
+    let stack = in_front_of(&upstream).await;
+    let body = format!(r#"{{"model":"{MODEL}","stream":false,{MESSAGES}}}"#);
+    let authorization = format!("Bearer {}", stack.key);
+    let headers = [
+        ("authorization", authorization.as_str()),
+        ("content-type", "application/x-www-form-urlencoded"),
+        ("accept", "application/x-ndjson"),
+        ("x-mine", "1"),
+    ];
+    let request = wire::request("POST", CHAT, &headers, body.as_bytes());
+    assert_eq!(wire::ask(stack.clear, &request).await.status, 200);
+    let seen = upstream.seen().pop().unwrap();
+    assert_eq!(seen.all("content-type"), ["application/json"]);
+    assert_eq!(seen.all("accept"), ["application/json, text/event-stream"]);
+    assert_eq!(seen.header("x-mine"), Some("1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thinking_is_left_out_for_a_server_that_refuses_it_and_no_value_switches_extras_off() {
+    let answer = r#"{"choices":[{"message":{"content":"ok"},"finish_reason":"stop"}]}"#;
+    let upstream = ScriptedUpstream::start(Scripted::OpenAi, move |seen| {
+        let body = String::from_utf8(seen.body.clone()).unwrap();
+        vec![Step::Send(if body.contains("reasoning_content") {
+            let words = r#"{"detail":[{"loc":["messages"],"msg":"reasoning_content: Extra inputs are not permitted"}]}"#;
+            refusing("422 Unprocessable Entity", words)
+        } else {
+            document(JSON, answer.as_bytes())
+        })]
+    })
+    .await;
+    let stack = in_front_of(&upstream).await;
+    let body = json!({"model": MODEL, "stream": false, "messages": [
+        {"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "thinking": "c"}
+    ]});
+    let answered = stack.post(CHAT, &body.to_string()).await;
+    assert_eq!(answered.status, 200, "{}", answered.text());
+    assert_eq!(answered.header("x-fluxgate-dropped"), Some("thinking"));
+
+    // Refused with extras and without: it was something else, and extras go on being sent.
+    let words = r#"{"error":{"message":"unexpected value of top_k"}}"#;
+    let upstream = ScriptedUpstream::always(
+        Scripted::OpenAi,
+        vec![Step::Send(refusing("400 Bad Request", words))],
+    )
+    .await;
+    let stack = in_front_of(&upstream).await;
+    let body = json!({"model": MODEL, "stream": false, "options": {"top_k": -1},
+        "messages": [{"role": "user", "content": "a"}]});
+    for asked in [2, 4] {
+        assert_eq!(stack.post(CHAT, &body.to_string()).await.status, 400);
+        assert_eq!(upstream.seen().len(), asked);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_answer_that_stalls_is_given_up_and_what_it_used_is_kept() {
+    let broken = r#"{"choices":[{"message":{"tool_calls":[{"function":{"name":"f","arguments":"{"}}]}}],"usage":{"prompt_tokens":11,"completion_tokens":7}}"#;
+    let upstream = ScriptedUpstream::always(
+        Scripted::OpenAi,
+        vec![Step::Send(document(JSON, broken.as_bytes()))],
+    )
+    .await;
+    let stack = in_front_of(&upstream).await;
+    let body = format!(r#"{{"model":"{MODEL}","stream":false,{MESSAGES}}}"#);
+    let refused = stack.post(CHAT, &body).await;
+    assert_eq!((refused.status, &refused.json()["code"]), (502, &json!("upstream_broken")));
+    let counted = stack.metric("fluxgate_tokens_total", &["completion", "reported"]).await;
+    assert_eq!(counted, 7.0);
+
+    let head = format!("HTTP/1.1 200 OK\r\n{JSON}\r\ncontent-length: 999\r\n\r\n{{\"choices");
+    let gate = Arc::new(Semaphore::new(0));
+    let steps = vec![Step::Send(head.into_bytes()), Step::Gate(gate)];
+    let upstream = ScriptedUpstream::always(Scripted::OpenAi, steps).await;
+    let stack = Plan::default()
+        .upstreams(&[])
+        .set("upstreams.0.name", "scripted")
+        .set("upstreams.0.url", &upstream.url())
+        .set("upstreams.0.idle_s", "1")
+        .start()
+        .await;
+    let refused = stack.post(CHAT, &body).await;
+    assert_eq!((refused.status, &refused.json()["code"]), (504, &json!("upstream_stalled")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_conversation_is_translated_beside_the_streams() {
+    let stack = over_openai().await;
+    let text = "word ".repeat(200_000);
+    let body = json!({"model": "demo", "stream": false, "options": {"num_predict": 3},
+        "messages": [{"role": "user", "content": text}]});
+    let answer = stack.post(CHAT, &body.to_string()).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(answer.json()["prompt_eval_count"].as_u64().unwrap() > 100_000);
+}

@@ -25,12 +25,31 @@ pub struct Untranslatable;
 pub struct Chunk<'a> {
     #[serde(borrow, default, deserialize_with = "or_default")]
     pub choices: Vec<Choice<'a>>,
+    /// What some servers put into a stream that they can't finish.
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    detail: Option<&'a RawValue>,
+    #[serde(borrow)]
+    object: Option<&'a RawValue>,
     /// llama.cpp's own; another server's may be anything.
     #[serde(borrow)]
     timings: Option<&'a RawValue>,
 }
 
 impl Chunk<'_> {
+    /// Whether the server says that it failed.
+    pub fn is_error(&self) -> bool {
+        let given = |value: Option<&RawValue>| value.is_some_and(|value| value.get() != "null");
+        given(self.error)
+            || self.object.is_some_and(|object| object.get() == "\"error\"")
+            || self.choices.is_empty() && given(self.detail)
+            || self
+                .choices
+                .iter()
+                .any(|choice| given(choice.error) || choice.finish_reason() == Some("error"))
+    }
+
     pub fn timings(&self) -> Option<Timings> {
         serde_json::from_str(self.timings?.get()).ok()
     }
@@ -45,10 +64,15 @@ fn or_default<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(
 
 #[derive(Deserialize)]
 pub struct Choice<'a> {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub index: u32,
-    #[serde(borrow, alias = "message")]
-    pub delta: Option<Delta<'a>>,
+    #[serde(borrow)]
+    delta: Option<Delta<'a>>,
+    /// A document's; some servers repeat it in every chunk.
+    #[serde(borrow)]
+    message: Option<Delta<'a>>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
     #[serde(borrow)]
     pub text: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -131,16 +155,25 @@ impl<'a> Choice<'a> {
     pub fn said(&self) -> Result<Said<'a>, Untranslatable> {
         let logprobs = self.logprobs.as_ref().and_then(|logprobs| text_or_list(logprobs.content));
         let (mut text, mut thinking) = (string(self.text)?, None);
-        if let Some(delta) = &self.delta {
+        if let Some(delta) = self.message() {
             text = string(delta.content)?.or(string(delta.refusal)?).or(text);
             thinking = string(delta.reasoning_content)?.or(string(delta.reasoning)?);
         }
         Ok(Said { text, thinking, calls: &[], logprobs })
     }
 
+    /// `None` until it ends: some servers write an empty text for that.
     pub fn finish_reason(&self) -> Option<&'a str> {
         let reason = self.finish_reason?.get();
-        reason.strip_prefix('"')?.strip_suffix('"')
+        reason.strip_prefix('"')?.strip_suffix('"').filter(|reason| !reason.is_empty())
+    }
+
+    pub fn calls(&self) -> &[CallPart<'a>] {
+        self.message().and_then(|message| message.tool_calls.as_deref()).unwrap_or_default()
+    }
+
+    fn message(&self) -> Option<&Delta<'a>> {
+        self.delta.as_ref().or(self.message.as_ref())
     }
 }
 
@@ -222,13 +255,7 @@ fn put_said(
     members.put_some("thinking", said.thinking);
     if !said.calls.is_empty() {
         let calls = said.calls.iter().enumerate().map(|(index, call)| {
-            let arguments = if call.arguments.trim().is_empty() { "{}" } else { &call.arguments };
-            let arguments: &RawValue =
-                serde_json::from_str(arguments).map_err(|_| Untranslatable)?;
-            if kind_of(arguments) != Some(Kind::Object) {
-                return Err(Untranslatable);
-            }
-            let function = OutFunction { index, name: &call.name, arguments };
+            let function = OutFunction { index, name: &call.name, arguments: call.arguments()? };
             Ok(OutCall { id: &call.id, function })
         });
         members.put("tool_calls", &calls.collect::<Result<Vec<_>, _>>()?);
@@ -287,11 +314,11 @@ fn completion(
 ) -> Result<Bytes, Untranslatable> {
     let chunk: Chunk<'_> = serde_json::from_slice(body).map_err(|_| Untranslatable)?;
     let choice = chunk.choices.iter().find(|choice| choice.index == 0).ok_or(Untranslatable)?;
-    let parts = choice.delta.as_ref().and_then(|message| message.tool_calls.as_deref());
-    let calls: Vec<Call> = parts.unwrap_or_default().iter().map(Call::whole).collect();
+    let reason = choice.finish_reason().unwrap_or("stop");
+    let calls = Call::passable(choice.calls().iter().map(Call::whole).collect(), reason);
     let said = Said { calls: &calls, ..choice.said()? };
     let end = End {
-        reason: choice.finish_reason().unwrap_or("stop"),
+        reason,
         usage: Some(usage),
         timings: chunk.timings(),
         prompt: None,
@@ -301,6 +328,21 @@ fn completion(
 }
 
 impl Call {
+    /// The calls that can be told: an answer that was cut at its length may hold half of one.
+    pub fn passable(mut calls: Vec<Self>, reason: &str) -> Vec<Self> {
+        if reason == "length" {
+            calls.retain(|call| call.arguments().is_ok());
+        }
+        calls
+    }
+
+    fn arguments(&self) -> Result<&RawValue, Untranslatable> {
+        let arguments = if self.arguments.trim().is_empty() { "{}" } else { &self.arguments };
+        let arguments: &RawValue = serde_json::from_str(arguments).map_err(|_| Untranslatable)?;
+        let sound = !self.name.is_empty() && kind_of(arguments) == Some(Kind::Object);
+        if sound { Ok(arguments) } else { Err(Untranslatable) }
+    }
+
     fn whole(part: &CallPart<'_>) -> Self {
         let function = part.function.as_ref();
         let text = |value: Option<&std::borrow::Cow<'_, str>>| {

@@ -1,6 +1,7 @@
 //! A server's refusal of a request, in Ollama's form.
 
 use bytes::Bytes;
+use fluxgate_core::text::is_printable;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -38,12 +39,34 @@ pub fn error_line(body: &[u8]) -> Vec<u8> {
 
 fn written(body: &[u8]) -> Vec<u8> {
     let said: Option<Said> = serde_json::from_slice(body).ok();
-    let (message, code) = said.as_ref().map_or((None, None), Said::words);
-    let message: String = message.unwrap_or(UNSAID).chars().take(MESSAGE_CHARS_MAX).collect();
+    let (message, code) = said.as_ref().map_or((plain(body), None), Said::words);
+    let message = shortened(message.unwrap_or(UNSAID));
     let mut members = Members::new();
     members.put("error", &message);
     members.put("code", code.unwrap_or(UNNAMED));
     members.end()
+}
+
+/// What a document says of a failure, where it does.
+#[must_use]
+pub fn words(body: &[u8]) -> Option<String> {
+    let said: Said = serde_json::from_slice(body).ok()?;
+    said.words().0.map(shortened)
+}
+
+/// Words that stand there by themselves; a page isn't words.
+fn plain(body: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(body).ok()?.trim();
+    let words = !text.is_empty() && !text.starts_with(['<', '{', '[']) && text.chars().all(is_word);
+    words.then_some(text)
+}
+
+fn is_word(c: char) -> bool {
+    is_printable(c) || matches!(c, '\n' | '\t' | '\r')
+}
+
+fn shortened(message: &str) -> String {
+    message.chars().take(MESSAGE_CHARS_MAX).collect()
 }
 
 impl Said {
@@ -53,7 +76,8 @@ impl Said {
             .or(self.error.as_ref().and_then(Value::as_str))
             .or(self.message.as_ref().and_then(Value::as_str))
             .or(self.detail.as_ref().and_then(Value::as_str))
-            .or(self.detail.as_ref().and_then(|detail| detail.pointer("/0/msg")?.as_str()));
+            .or(self.detail.as_ref().and_then(|detail| detail.pointer("/0/msg")?.as_str()))
+            .or(self.message.as_ref().and_then(|said| said.pointer("/detail/0/msg")?.as_str()));
         let code = inner("code").or(self.code.as_ref().and_then(Value::as_str)).or(inner("type"));
         (message, code)
     }

@@ -13,7 +13,7 @@ use super::error::error_line;
 use crate::dialect::frames::event_data;
 
 /// The most that is held of calls which aren't complete, all of a stream's together.
-const CALL_BYTES_MAX: usize = 128 * 1024;
+const CALL_BYTES_MAX: usize = 96 * 1024;
 /// A model that calls more tools at once has lost its way.
 const CALLS_MAX: usize = 128;
 
@@ -104,6 +104,12 @@ impl Lines {
         }
     }
 
+    /// Whether the last line is out: the end, or what the server said of its failure.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.state == State::Over
+    }
+
     /// Whether the server said something that has no translation.
     #[must_use]
     pub fn is_broken(&self) -> bool {
@@ -118,7 +124,7 @@ impl Lines {
     fn chunk(&mut self, data: &[u8]) -> Result<(), Untranslatable> {
         let chunk: Chunk<'_> = serde_json::from_slice(data).map_err(|_| Untranslatable)?;
         self.timings = chunk.timings().or(self.timings);
-        if chunk.choices.is_empty() && holds_error(data) {
+        if chunk.is_error() {
             self.out.extend_from_slice(&error_line(data));
             self.state = State::Over;
             return Ok(());
@@ -136,7 +142,7 @@ impl Lines {
             let line = object(&self.asked, &said, None)?;
             self.put(&line);
         }
-        for part in choice.delta.iter().flat_map(|delta| delta.tool_calls.iter().flatten()) {
+        for part in choice.calls() {
             self.first_text.get_or_insert_with(Instant::now);
             self.call_part(part)?;
         }
@@ -148,19 +154,26 @@ impl Lines {
     }
 
     fn call_part(&mut self, part: &CallPart<'_>) -> Result<(), Untranslatable> {
-        // A server that gives no index sends whole calls; another id under a known index is another
-        // call too (some servers count none).
         let id = part.id.as_deref().unwrap_or_default();
-        let continues = |(index, call): &(u32, Call)| {
-            part.index == Some(*index) && (id.is_empty() || call.id.is_empty() || call.id == id)
+        let named = part.function.as_ref().is_some_and(|function| function.name.is_some());
+        let position = match part.index {
+            // Another id under a known index is another call: some servers count none.
+            Some(index) => self.calls.iter().rposition(|(known, call)| {
+                *known == index && (id.is_empty() || call.id.is_empty() || call.id == id)
+            }),
+            None if !id.is_empty() => self.calls.iter().rposition(|(_, call)| call.id == id),
+            // Without either a name begins another.
+            None if named => None,
+            None => self.calls.len().checked_sub(1),
         };
-        let position = self.calls.iter().rposition(continues).unwrap_or(self.calls.len());
+        let position = position.unwrap_or(self.calls.len());
         if position == self.calls.len() {
             if self.calls.len() == CALLS_MAX {
                 return Err(Untranslatable);
             }
             let call = Call { id: String::new(), name: String::new(), arguments: String::new() };
-            self.calls.push((part.index.unwrap_or(u32::MAX), call));
+            let next = u32::try_from(self.calls.len()).unwrap_or(u32::MAX);
+            self.calls.push((part.index.unwrap_or(next), call));
         }
         let Some((_, call)) = self.calls.get_mut(position) else { return Ok(()) };
         if call.id.is_empty() {
@@ -183,9 +196,14 @@ impl Lines {
         if self.calls.is_empty() {
             return Ok(());
         }
-        let calls: Vec<Call> =
-            std::mem::take(&mut self.calls).into_iter().map(|(_, c)| c).collect();
+        let mut calls = std::mem::take(&mut self.calls);
+        calls.sort_by_key(|(index, _)| *index);
+        let calls = calls.into_iter().map(|(_, call)| call).collect();
+        let calls = Call::passable(calls, self.finish_reason.as_deref().unwrap_or_default());
         self.call_bytes = 0;
+        if calls.is_empty() {
+            return Ok(());
+        }
         let line = object(&self.asked, &Said { calls: &calls, ..Said::default() }, None)?;
         self.put(&line);
         Ok(())
@@ -195,14 +213,4 @@ impl Lines {
         self.out.extend_from_slice(line);
         self.out.extend_from_slice(b"\n");
     }
-}
-
-fn holds_error(data: &[u8]) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Said<'a> {
-        #[serde(borrow)]
-        error: Option<&'a serde_json::value::RawValue>,
-    }
-    serde_json::from_slice::<Said<'_>>(data)
-        .is_ok_and(|said| said.error.is_some_and(|error| error.get() != "null"))
 }

@@ -1,8 +1,10 @@
 //! Messages of Ollama's as OpenAI's: text, images, thinking, calls of tools and their results.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -99,13 +101,8 @@ struct OutFunction<'a> {
     arguments: &'a str,
 }
 
-/// The beginnings of images in base64: what OpenAI's servers take.
-const IMAGE_TYPES: [(&str, &str); 4] = [
-    ("iVBORw0KGgo", "image/png"),
-    ("/9j/", "image/jpeg"),
-    ("R0lGOD", "image/gif"),
-    ("UklGR", "image/webp"),
-];
+/// What begins an image of base64 that OpenAI's servers take, and how much of it tells.
+const HEAD_CHARS: usize = 16;
 const ROLES: [&str; 5] = ["system", "developer", "user", "assistant", "tool"];
 
 /// The calls of a conversation whose results haven't come yet. However many there are, each is
@@ -118,14 +115,28 @@ struct OpenCalls<'a> {
     by_name: HashMap<&'a str, VecDeque<usize>>,
     /// Nothing before it is open.
     first: usize,
+    /// The clients' own, which ours must not repeat.
+    given: HashSet<&'a str>,
 }
 
 impl<'a> OpenCalls<'a> {
+    fn of(messages: &'a [Message<'a>]) -> Self {
+        let calls = messages.iter().flat_map(|message| message.tool_calls.iter().flatten());
+        let given = calls.filter_map(|call| call.id.as_deref()).collect();
+        Self { given, ..Self::default() }
+    }
+
     /// Opens a call and gives its id: the client's, else one that we make.
     fn open(&mut self, call: &'a ToolCall<'a>) -> Cow<'a, str> {
         let index = self.ids.len();
         let given = call.id.as_deref().filter(|id| !id.is_empty()).map(Cow::Borrowed);
-        let id = given.unwrap_or_else(|| Cow::Owned(format!("call_{index}")));
+        let id = given.unwrap_or_else(|| {
+            let mut id = format!("call_{index}");
+            while self.given.contains(&*id) {
+                id.push('_');
+            }
+            Cow::Owned(id)
+        });
         self.ids.push(Some(id.clone()));
         self.by_id.insert(id.clone(), index);
         self.by_name.entry(&call.function.name).or_default().push_back(index);
@@ -166,7 +177,7 @@ pub fn translate<'a>(
     messages: &'a [Message<'a>],
     thinking: bool,
 ) -> Result<Vec<OutMessage<'a>>, Refusal> {
-    let mut open = OpenCalls::default();
+    let mut open = OpenCalls::of(messages);
     let mut translated = Vec::with_capacity(messages.len());
     for (index, message) in messages.iter().enumerate() {
         let field = |name: &str| format!("messages[{index}].{name}");
@@ -259,9 +270,20 @@ fn data_url<'a>(image: &'a RawValue) -> Option<DataUrl<'a>> {
     } else {
         Cow::Borrowed(written)
     };
-    let (_, media_type) = IMAGE_TYPES.iter().find(|(start, _)| base64.starts_with(start))?;
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
-    base64.bytes().all(allowed).then_some(DataUrl { media_type, base64 })
+    let digits = base64.trim_end_matches('=');
+    let digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    if base64.len() - digits.len() > 2 || !digits.bytes().all(digit) {
+        return None;
+    }
+    let head = STANDARD_NO_PAD.decode(digits.get(..HEAD_CHARS)?).ok()?;
+    let media_type = match head.as_slice() {
+        [0x89, b'P', b'N', b'G', ..] => "image/png",
+        [0xff, 0xd8, 0xff, ..] => "image/jpeg",
+        [b'G', b'I', b'F', b'8', ..] => "image/gif",
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "image/webp",
+        _ => return None,
+    };
+    Some(DataUrl { media_type, base64 })
 }
 
 impl Serialize for DataUrl<'_> {

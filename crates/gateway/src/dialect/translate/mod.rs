@@ -22,7 +22,7 @@ mod tests;
 use std::time::Instant;
 
 pub use answer::{Untranslatable, document};
-pub use error::error;
+pub use error::{error, words};
 pub use lines::Lines;
 pub use request::{Request, Target, request};
 

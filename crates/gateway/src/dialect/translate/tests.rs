@@ -65,7 +65,7 @@ fn a_chat_with_everything_in_it_is_the_same_chat() {
         "model": "named:latest", "keep_alive": "5m", "think": true, "stream": false,
         "messages": [
             {"role": "system", "content": "Be \u{e9}xact."},
-            {"role": "user", "content": "What is it?", "images": ["iVBORw0KGgoAAA=="]},
+            {"role": "user", "content": "What is it?", "images": ["iVBORw0KGgoAAAANSUhEUg=="]},
             {"role": "assistant", "content": "", "thinking": "hm", "tool_calls": [
                 {"function": {"name": "look", "arguments": {"n": 1.50}}},
                 {"function": {"name": "hear", "arguments": {}}}
@@ -90,7 +90,7 @@ fn a_chat_with_everything_in_it_is_the_same_chat() {
                 {"role": "user", "content": [
                     {"type": "text", "text": "What is it?"},
                     {"type": "image_url",
-                     "image_url": {"url": "data:image/png;base64,iVBORw0KGgoAAA=="}}
+                     "image_url": {"url": "data:image/png;base64,iVBORw0KGgoAAAANSUhEUg=="}}
                 ]},
                 {"role": "assistant", "content": "", "reasoning_content": "hm", "tool_calls": [
                     {"id": "call_0", "type": "function",
@@ -129,13 +129,13 @@ fn generate_becomes_a_chat_or_a_bare_completion() {
     let (chat, text) = ("/v1/chat/completions", "/v1/completions");
     for (ollama, path, openai) in [
         (
-            json!({"prompt": "Hi", "system": "S", "images": ["/9j/4AA="]}),
+            json!({"prompt": "Hi", "system": "S", "images": ["/9j/4AAQSkZJRgABAQ=="]}),
             chat,
             json!({"model": "served", "stream": true, "messages": [
                 {"role": "system", "content": "S"},
                 {"role": "user", "content": [
                     {"type": "text", "text": "Hi"},
-                    {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,/9j/4AA="}}
+                    {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,/9j/4AAQSkZJRgABAQ=="}}
                 ]}
             ]}),
         ),
@@ -405,7 +405,7 @@ fn message() -> impl Strategy<Value = (Value, Value)> {
             }
         ),
         (text, "[A-Za-z0-9+/]{0,8}").prop_map(|(text, image)| {
-            let image = format!("R0lGOD{image}");
+            let image = format!("R0lGODlhAQABAAAA{image}");
             let url = format!("data:image/gif;base64,{image}");
             let mut parts = vec![json!({"type": "image_url", "image_url": {"url": url}})];
             if !text.is_empty() {
@@ -596,4 +596,102 @@ fn calls_without_end_break_the_stream_and_other_ids_are_other_calls() {
     let odd = "data: {\"choices\":null,\"timings\":{\"prompt_ms\":\"x\"}}\n\n".to_owned();
     let (_, ending, _) = lines(Form::Chat, (odd + &finish("stop")).as_bytes(), 7);
     assert_eq!(ending, Ending::Whole);
+}
+
+#[test]
+fn what_a_server_says_of_its_failure_is_no_clean_end() {
+    let text = delta(json!({"content": "Hi"}));
+    for failure in [
+        event(&json!({"error": {"message": "boom", "code": "c"}, "choices": [{"index": 0,
+            "delta": {"content": ""}, "finish_reason": "error"}]})),
+        event(&json!({"choices": [], "error": {"message": "boom"}})),
+        event(&json!({"object": "error", "message": "boom", "code": 500})),
+        event(&json!({"detail": "boom"})),
+    ] {
+        let stream = text.clone() + &failure + "data: [DONE]\n\n";
+        let (said, ending, _) = lines(Form::Chat, stream.as_bytes(), 9);
+        assert_eq!((said.len(), ending), (2, Ending::Whole), "{failure}");
+        assert_eq!(said[1]["error"], "boom", "{failure}");
+    }
+    // An empty reason is none yet.
+    let none = event(&json!({"choices": [{"index": 0, "delta": {"content": "x"},
+        "finish_reason": ""}]}));
+    assert_eq!(lines(Form::Chat, none.as_bytes(), 9).1, Ending::Cut);
+}
+
+#[test]
+fn calls_are_put_together_by_index_id_or_place() {
+    let part = |part: Value| delta(json!({"tool_calls": [part]}));
+    let named = |name: &str, arguments: &str| json!({"name": name, "arguments": arguments});
+    for (stream, calls) in [
+        (
+            part(json!({"id": "a", "function": named("f", "")}))
+                + &part(json!({"id": "a", "function": {"arguments": "{\"x\":1}"}})),
+            json!([["f", {"x": 1}]]),
+        ),
+        (
+            part(json!({"function": named("f", "{\"x\"")}))
+                + &part(json!({"function": {"arguments": ":1}"}}))
+                + &part(json!({"function": named("g", "{}")})),
+            json!([["f", {"x": 1}], ["g", {}]]),
+        ),
+        (
+            part(json!({"index": 1, "id": "b", "function": named("g", "{}")}))
+                + &part(json!({"index": 0, "id": "a", "function": named("f", "{}")})),
+            json!([["f", {}], ["g", {}]]),
+        ),
+    ] {
+        let (said, ending, _) = lines(Form::Chat, (stream + &finish("tool_calls")).as_bytes(), 30);
+        assert_eq!(ending, Ending::Whole);
+        let told: Vec<Value> = said[0]["message"]["tool_calls"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|call| json!([call["function"]["name"], call["function"]["arguments"]]))
+            .collect();
+        assert_eq!(json!(told), calls);
+    }
+    let nameless = part(json!({"index": 0, "function": {"arguments": "{}"}})) + &finish("stop");
+    assert_eq!(lines(Form::Chat, nameless.as_bytes(), 30).1, Ending::Cut);
+    // Cut at its length, half a call is left out and the rest is told.
+    let half = delta(json!({"content": "t"}))
+        + &part(json!({"index": 0, "id": "a", "function": named("f", "{\"x\": \"he")}))
+        + &finish("length");
+    let (said, ending, _) = lines(Form::Chat, half.as_bytes(), 30);
+    assert_eq!((said.len(), ending), (2, Ending::Whole));
+    assert_eq!((&said[1]["done_reason"], &said[1]["eval_count"]), (&json!("length"), &json!(2)));
+}
+
+#[test]
+fn what_isnt_used_of_a_chunk_breaks_nothing() {
+    let first = format!("\u{feff}{}", delta(json!({"content": "A"})));
+    let odd = event(&json!({"choices": [{"index": null, "message": {"content": "A"},
+        "delta": {"content": "B"}, "finish_reason": null}], "timings": {"total": 1}}));
+    let usage = event(&json!({"usage": {"prompt_tokens": 5, "completion_tokens": 2}}));
+    let end = event(&json!({"choices": [{"delta": {}, "finish_reason": "stop"}]}));
+    let stream = first + &odd + &end + &usage + "data: [DONE]\n\n";
+    for step in [1, 100, 10_000] {
+        let (said, ending, told) = lines(Form::Chat, stream.as_bytes(), step);
+        assert_eq!((said.len(), ending, told.completion), (3, Ending::Whole, 2));
+        assert_eq!(said[0]["message"]["content"], "A");
+        assert_eq!(said[1]["message"]["content"], "B");
+        assert_eq!(said[2]["eval_count"], 2);
+    }
+}
+
+#[test]
+fn images_are_told_by_their_first_bytes() {
+    let chat = |image: &str| {
+        let body = json!({"messages": [{"role": "user", "content": "x", "images": [image]}]});
+        translated(Endpoint::OllamaChat, &body, TARGET).is_ok()
+    };
+    assert!(chat("UklGRiQAAABXRUJQVlA4"), "WebP");
+    assert!(!chat("UklGRiQAAABXQVZFZm10"), "a sound");
+    assert!(!chat("iVBORw0KGgoAAAANSUhEUg====="), "too much padding");
+    assert!(!chat("iVBORw0KGgoAAA=AAAAAAAA"), "padding in the middle");
+    let escaped =
+        br#"{"messages":[{"role":"user","content":"x","images":["\/9j\/4AAQSkZJRgABAQ=="]}]}"#;
+    let request = request(Endpoint::OllamaChat, escaped, TARGET).unwrap();
+    let url = body_of(&request)["messages"][0]["content"][1]["image_url"]["url"].clone();
+    assert_eq!(url, "data:image/jpeg;base64,/9j/4AAQSkZJRgABAQ==");
 }
