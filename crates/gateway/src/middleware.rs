@@ -27,6 +27,9 @@ use crate::router::{self, Route};
 use crate::worker::Worker;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Under which Anthropic's clients look for it.
+const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 /// Told where a method is refused before a route is looked for (RFC 9110 §15.5.6 wants a list).
@@ -47,6 +50,7 @@ pub async fn serve(
     };
     let exchange = Exchange::begin(&worker.app, client, request.headers());
     let request_id = exchange.id_header();
+    let of_anthropic = Dialect::of_path(request.uri().path()) == Dialect::Anthropic;
     let mut last = request.version() < http::Version::HTTP_2 && worker.stop.drain.is_cancelled();
 
     let mut response = match framing::check(&request) {
@@ -65,6 +69,9 @@ pub async fn serve(
             response
         }
     };
+    if of_anthropic {
+        response.headers_mut().insert(ANTHROPIC_REQUEST_ID, request_id.clone());
+    }
     response.headers_mut().insert(REQUEST_ID, request_id);
     if last {
         response.headers_mut().insert(CONNECTION, CLOSE);
@@ -212,6 +219,8 @@ fn refusal_headers(refusal: &Refusal, headers: &mut HeaderMap) {
     headers.insert(CONTENT_TYPE, JSON);
     if refusal.reason.status() == StatusCode::UNAUTHORIZED {
         headers.insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        // The official clients would try again for minutes.
+        headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     if let Some(wait) = refusal.retry_after {
         let whole_s = wait.as_millis().div_ceil(1000).max(1);

@@ -60,6 +60,7 @@ async fn a_server_without_the_route_is_remembered_and_the_next_one_asked() {
     assert_eq!(body["error"]["type"], "not_found_error");
     assert!(body["error"]["message"].as_str().unwrap().contains("scripted-0"), "{body}");
     assert_eq!(body["request_id"].as_str(), refused.header("x-request-id"));
+    assert_eq!(refused.header("request-id"), refused.header("x-request-id"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -276,6 +276,8 @@ async fn anthropics_listing_is_refused_in_its_own_form() {
         let answer = wire::ask(stack.clear, &wire::request("GET", path, &headers, b"")).await;
         assert_eq!((answer.status, &answer.json()["error"]["type"]), (status, &json!(kind)));
         assert_eq!(answer.json()["type"], "error");
+        let retry = answer.header("x-should-retry");
+        assert_eq!(retry, (status == 401).then_some("false"));
     }
 }
 
