@@ -22,6 +22,19 @@ pub fn values_after<'a>(json: &'a [u8], quoted_name: &[u8]) -> impl Iterator<Ite
     })
 }
 
+/// What follows each `"name":` in `json`, the first one first: for what every frame is searched
+/// for, since the finder is made once.
+pub fn values_of<'a>(
+    json: &'a [u8],
+    quoted_name: &memmem::Finder<'_>,
+) -> impl Iterator<Item = &'a [u8]> {
+    let length = quoted_name.needle().len();
+    quoted_name.find_iter(json).filter_map(move |at| {
+        let rest = json.get(at + length..)?.trim_ascii_start();
+        Some(rest.strip_prefix(b":")?.trim_ascii_start())
+    })
+}
+
 /// Reads the value at the start of `json`, whatever follows it.
 pub fn read<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
     serde_json::Deserializer::from_slice(json).into_iter().next()?.ok()

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::answer::{Shown, Streamed};
-use super::capture::{Capture, read as read_json, string_bytes, value_after, values_after};
+use super::capture::{Capture, read as read_json, string_bytes, value_after, values_of};
 use super::frames::Verdict;
 use super::outline::{Field, Kind, Outline, StreamOption, Value};
 use super::{Ask, Edit, Refusal, estimate};
@@ -183,14 +183,15 @@ pub fn inspect(frame: &[u8], asked: Streamed, shown: &mut Shown) -> Verdict {
         }
         return Verdict::Pass;
     }
-    let bytes = text_bytes(frame);
-    if bytes > 0 {
+    // One kind of text a frame, or so nearly always that an estimate doesn't mind.
+    let bytes = TEXTS.iter().map(|name| string_bytes(frame, name)).find(|bytes| *bytes > 0);
+    if let Some(bytes) = bytes {
         shown.text_frames += 1;
         shown.text_bytes += bytes;
     }
-    if !shown.ended && FINISH_FINDER.find(frame).is_some() {
-        let reasons = values_after(frame, b"\"finish_reason\"");
-        shown.choices_ended += reasons.filter(|reason| is_a_reason(reason)).count() as u64;
+    if !shown.ended {
+        let reasons = values_of(frame, &FINISH_FINDER).filter(|reason| is_a_reason(reason));
+        shown.choices_ended += reasons.count() as u64;
         shown.ended = shown.choices_ended >= u64::from(asked.choices);
     }
     if USAGE_FINDER.find(frame).is_some()

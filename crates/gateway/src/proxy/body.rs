@@ -15,9 +15,9 @@ use tokio::time::timeout;
 use crate::app::Limits;
 use crate::dialect::{Edit, Refusal};
 
-/// What is set aside at once for a body whose length was announced; the rest as it comes, so that
-/// an announcement alone costs nothing.
-const AHEAD_BYTES_MAX: usize = 256 * 1024;
+/// What is set aside at once for a body whose length was announced, the rest as it comes: room that
+/// nobody has written to is no memory yet, so an announcement alone costs none.
+const AHEAD_BYTES_MAX: usize = 1024 * 1024;
 
 /// The bytes of all bodies that are held now, over all threads: of requests, and of answers that
 /// can't pass in pieces.
@@ -105,6 +105,11 @@ pub async fn collect(
             return Err(too_large(limits));
         }
         held.grow(piece.len(), limits.bodies_in_flight_bytes)?;
+        if whole.len() + piece.len() > whole.capacity() {
+            // So much has come that the rest of what was announced is believed.
+            let announced = announced.unwrap_or(0).min(limits.body_bytes as u64) as usize;
+            whole.reserve(announced.saturating_sub(whole.len()).max(piece.len()));
+        }
         whole.extend_from_slice(&piece);
     }
     Ok(Collected { bytes: whole.freeze(), _held: held })

@@ -84,7 +84,17 @@ impl<'a> Outline<'a> {
         if body.starts_with(b"\xef\xbb\xbf") {
             return Err(OutlineFault::Bom);
         }
-        check_utf8(body)?;
+        // Valid JSON has bytes beyond ASCII in strings alone, and those are all looked at: only a body
+        // that has any is gone over for UTF-8. Where both are at fault, that comes first.
+        match Self::scan(body) {
+            Ok((outline, true)) => Ok(outline),
+            Ok((outline, false)) => check_utf8(body).map(|()| outline),
+            Err(fault) => check_utf8(body).and(Err(fault)),
+        }
+    }
+
+    /// Reads it as JSON, and tells whether all of it is ASCII.
+    fn scan(body: &'a [u8]) -> Result<(Self, bool), OutlineFault> {
         let mut scanner = Scanner::new(body);
         let mut outline = Self {
             body,
@@ -97,7 +107,7 @@ impl<'a> Outline<'a> {
         let end =
             scanner.members(outline.open, |scanner, key| outline.read_member(scanner, key))?;
         scanner.finish(end)?;
-        Ok(outline)
+        Ok((outline, scanner.stops.all_ascii()))
     }
 
     /// A member of the body itself. One that may stand twice is its last.
@@ -202,10 +212,12 @@ impl fmt::Debug for Outline<'_> {
 }
 
 fn check_utf8(body: &[u8]) -> Result<(), OutlineFault> {
-    match std::str::from_utf8(body) {
-        Ok(_) => Ok(()),
-        Err(fault) => Err(OutlineFault::NotUtf8 { at: fault.valid_up_to() }),
+    if simdutf8::basic::from_utf8(body).is_ok() {
+        return Ok(());
     }
+    // The fast check doesn't say where.
+    let at = std::str::from_utf8(body).err().map_or(0, |fault| fault.valid_up_to());
+    Err(OutlineFault::NotUtf8 { at })
 }
 
 /// Reads an object in the body whose members we look at, from its brace.

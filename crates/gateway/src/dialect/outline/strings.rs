@@ -1,6 +1,8 @@
 //! Where strings end: the places in a body at which the reading of a string must stop, found a
 //! block at a time. It knows bytes alone, neither grammar nor fields.
 
+use wide::u8x16;
+
 /// Bytes that are looked at in one go: one bit each of a word.
 const BLOCK_BYTES: usize = 64;
 
@@ -12,11 +14,20 @@ pub struct Stops<'a> {
     /// The block that `bits` stands for.
     block: usize,
     bits: u64,
+    /// All bytes of the blocks so far, put over each other.
+    seen: u8x16,
 }
 
 impl<'a> Stops<'a> {
     pub fn new(body: &'a [u8]) -> Self {
-        Self { body, block: 0, bits: block_stops(body, 0) }
+        let mut stops = Self { body, block: 0, bits: 0, seen: u8x16::new([0; 16]) };
+        stops.bits = stops.of_block(0);
+        stops
+    }
+
+    /// Whether every string that was read has ASCII alone.
+    pub fn all_ascii(&self) -> bool {
+        self.seen.to_bitmask() == 0
     }
 
     /// The first stop at or behind `from`. Everything behind the body is one.
@@ -25,7 +36,7 @@ impl<'a> Stops<'a> {
         let block = from / BLOCK_BYTES;
         if block != self.block {
             self.block = block;
-            self.bits = block_stops(self.body, block);
+            self.bits = self.of_block(block);
         }
         let ahead = self.bits >> (from % BLOCK_BYTES);
         if ahead != 0 {
@@ -33,46 +44,47 @@ impl<'a> Stops<'a> {
         }
         loop {
             self.block += 1;
-            self.bits = block_stops(self.body, self.block);
+            self.bits = self.of_block(self.block);
             if self.bits != 0 {
                 return self.block * BLOCK_BYTES + self.bits.trailing_zeros() as usize;
             }
         }
     }
-}
 
-#[inline(always)]
-fn block_stops(body: &[u8], block: usize) -> u64 {
-    let rest = body.get(block * BLOCK_BYTES..).unwrap_or_default();
-    match rest.first_chunk() {
-        Some(bytes) => stop_bits(bytes),
-        None => last_stops(rest),
+    #[inline(always)]
+    fn of_block(&mut self, block: usize) -> u64 {
+        let rest = self.body.get(block * BLOCK_BYTES..).unwrap_or_default();
+        match rest.first_chunk() {
+            Some(bytes) => self.of_bytes(bytes),
+            None => self.of_last(rest),
+        }
     }
-}
 
-/// The stops of a block that isn't full: zero bytes fill it up, which are stops.
-#[cold]
-fn last_stops(rest: &[u8]) -> u64 {
-    let mut bytes = [0; BLOCK_BYTES];
-    for (to, from) in bytes.iter_mut().zip(rest) {
-        *to = *from;
+    /// The stops of a block that isn't full: zero bytes fill it up, which are stops.
+    #[cold]
+    fn of_last(&mut self, rest: &[u8]) -> u64 {
+        let mut bytes = [0; BLOCK_BYTES];
+        for (to, from) in bytes.iter_mut().zip(rest) {
+            *to = *from;
+        }
+        self.of_bytes(&bytes)
     }
-    stop_bits(&bytes)
-}
 
-/// One bit a byte, the first byte's the lowest. The compiler makes vector instructions of the first
-/// loop (twice as fast as eight bytes at a time in a word), so it has no branch.
-#[inline(always)]
-fn stop_bits(bytes: &[u8; BLOCK_BYTES]) -> u64 {
-    // Each byte of the product's highest one is the sum of eight marks, each moved to its own bit.
-    const GATHER: u64 = 0x0102_0408_1020_4080;
-    let mut marks = [0u8; BLOCK_BYTES];
-    for (mark, byte) in marks.iter_mut().zip(bytes) {
-        *mark = u8::from((*byte == b'"') | (*byte == b'\\') | (*byte < 0x20));
+    /// One bit a byte, the first byte's the lowest.
+    #[inline(always)]
+    fn of_bytes(&mut self, bytes: &[u8; BLOCK_BYTES]) -> u64 {
+        const QUOTE: u8x16 = u8x16::new([b'"'; 16]);
+        const BACKSLASH: u8x16 = u8x16::new([b'\\'; 16]);
+        const LAST_CONTROL: u8x16 = u8x16::new([0x1f; 16]);
+        let (lanes, _) = bytes.as_chunks::<16>();
+        lanes.iter().rev().fold(0, |bits, lane| {
+            let lane = u8x16::new(*lane);
+            self.seen |= lane;
+            // Not above the last control byte is the smaller of the two being the byte itself.
+            let stops = lane.simd_eq(QUOTE)
+                | lane.simd_eq(BACKSLASH)
+                | lane.simd_eq(lane.min(LAST_CONTROL));
+            bits << 16 | u64::from(stops.to_bitmask())
+        })
     }
-    let (words, _) = marks.as_chunks::<8>();
-    words
-        .iter()
-        .rev()
-        .fold(0, |bits, word| bits << 8 | u64::from_le_bytes(*word).wrapping_mul(GATHER) >> 56)
 }
