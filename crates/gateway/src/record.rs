@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::auth::last_used::LastUsed;
+use crate::auth::pseudonym::Pseudonyms;
 use crate::listen::ClientAddr;
 use crate::metrics::Metrics;
 use crate::router::Endpoint;
@@ -63,13 +64,15 @@ pub struct RequestRecord {
 pub struct Recorder {
     queue: ArrayQueue<RequestRecord>,
     pub used: LastUsed,
+    people: Pseudonyms,
     pub metrics: Metrics,
 }
 
 impl Recorder {
     #[must_use]
-    pub fn new(metrics: Metrics) -> Arc<Self> {
-        Arc::new(Self { queue: ArrayQueue::new(QUEUE_MAX), used: LastUsed::default(), metrics })
+    pub fn new(metrics: Metrics, people: Pseudonyms) -> Arc<Self> {
+        let queue = ArrayQueue::new(QUEUE_MAX);
+        Arc::new(Self { queue, used: LastUsed::default(), people, metrics })
     }
 
     /// Takes a record. Where the queue is full it is counted at once; its line is lost, and that its
@@ -93,7 +96,7 @@ impl Recorder {
                 self.used.note(key, record.at);
             }
             if lines.allows(record.outcome) {
-                write_line(&record);
+                write_line(&record, &self.people);
             } else {
                 self.metrics.log_lines_dropped.increment(1);
             }
@@ -150,9 +153,11 @@ impl Default for LineBudget {
     }
 }
 
-/// One line, readable alone. It names the key by its public id and never holds a body.
-fn write_line(record: &RequestRecord) {
+/// One line, readable alone. It names the key by its public id, a person by a pseudonym, and never
+/// holds a body.
+fn write_line(record: &RequestRecord, people: &Pseudonyms) {
     let RequestRecord { id, key, usage, .. } = record;
+    let person = key.zip(record.end_user.as_ref()).map(|((key, _), who)| people.of(key, who));
     let (status, reason) = match record.outcome {
         Outcome::Answered(status) => (status, None),
         Outcome::Refused(reason) => (reason.status(), Some(reason)),
@@ -171,6 +176,7 @@ fn write_line(record: &RequestRecord) {
                 client.address = %record.client,
                 route = record.endpoint.map(Endpoint::path),
                 key.id = key.map(|(key, _)| tracing::field::display(key)),
+                end_user = person.as_deref(),
                 model = record.model.as_deref(),
                 upstream = record.upstream.as_deref(),
                 status = status.as_u16(),

@@ -11,3 +11,4 @@ pub mod last_used;
 mod outage;
 pub mod password;
 pub mod principal;
+pub mod pseudonym;

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Listening};
 use crate::auth::directory::KeyDirectory;
+use crate::auth::pseudonym::Pseudonyms;
 use crate::data_folder::{DataFolder, Ports};
 use crate::listen::accepted::ConnectionCount;
 use crate::listen::tls::Certificate;
@@ -86,7 +87,10 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
     let (workers, queues) = Workers::new(config::workers(&config));
     let (reloads, reload_requests) = mpsc::channel(RELOADS_MAX);
     let last_change = store.last_change().await?;
-    let app = Arc::new(build(&config, store, certificate.as_ref(), workers, reloads, &stop)?);
+    let people = Pseudonyms::new(&store.deployment_secret().await?);
+    let recorder = Recorder::new(Metrics::new()?, people);
+    let app = build(&config, store, recorder, certificate.as_ref(), workers, reloads, &stop)?;
+    let app = Arc::new(app);
     app.upstreams.set(config::upstreams(&config))?;
 
     let routers =
@@ -124,6 +128,7 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
 fn build(
     config: &Config,
     store: Store,
+    recorder: Arc<Recorder>,
     certificate: Option<&Arc<Certificate>>,
     workers: Arc<Workers>,
     reload: mpsc::Sender<reload::Request>,
@@ -146,7 +151,7 @@ fn build(
             listen.connections_max,
             listen.connections_per_address_max,
         ),
-        recorder: Recorder::new(Metrics::new()?),
+        recorder,
         workers,
         tls: certificate.map(Certificate::server_config),
         control,
