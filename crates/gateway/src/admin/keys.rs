@@ -1,7 +1,5 @@
 //! API keys, for the operator: made, listed, changed, given another secret, revoked.
 
-use std::str::FromStr;
-
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
@@ -15,55 +13,25 @@ use fluxgate_core::text::is_printable;
 use fluxgate_core::{KeyId, Reason, Subject, UserId};
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use serde::Deserialize;
 use tracing::info;
 
-use super::json_body;
+use super::list_query::ListQuery;
 use super::problem::Problem;
+use super::{idempotency, json_body};
 use crate::app::SharedApp;
 use crate::auth::api_key::NewKey;
 use crate::header_policy;
-use crate::store::{
-    CreateOutcome, KeyCursor, KeyRecord, MalformedCursor, NewKeyRecord, Revocation, Rotation,
-    UserRef,
-};
+use crate::store::{CreateOutcome, KeyRecord, NewKeyRecord, Revocation, Rotation, UserRef};
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const NAME_CHARS_MAX: usize = 64;
-const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 /// Of a second, in the stores: an answer says what a later one will.
 pub(super) const STORED_DIGITS: u16 = 6;
-const PAGE_DEFAULT: u32 = 50;
-const PAGE_MAX: u32 = 500;
 /// Globs of models, and networks, of one key.
 const ENTRIES_MAX: usize = 64;
 const MODEL_BYTES_MAX: usize = 256;
 /// 30 days.
 const OVERLAP_S_MAX: u32 = 30 * 24 * 3600;
-
-/// The query of `GET /api/v1/keys`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ListQuery {
-    limit: Option<u32>,
-    cursor: Option<String>,
-}
-
-impl ListQuery {
-    /// How many, and behind which.
-    pub(super) fn read<C: FromStr<Err = MalformedCursor>>(
-        query: Result<Query<Self>, QueryRejection>,
-    ) -> Result<(u32, Option<C>), Problem> {
-        let Query(query) = query.map_err(|rejection| invalid(rejection.body_text()))?;
-        let limit = query.limit.unwrap_or(PAGE_DEFAULT);
-        if !(1..=PAGE_MAX).contains(&limit) {
-            return Err(invalid(format!("`limit`: expected 1 to {PAGE_MAX}.")));
-        }
-        let after = query.cursor.map(|cursor| cursor.parse::<C>()).transpose();
-        Ok((limit, after.map_err(|error| invalid(format!("`cursor`: {error}.")))?))
-    }
-}
 
 /// `POST /api/v1/keys`. The key stands in this answer and nowhere else.
 ///
@@ -74,7 +42,7 @@ pub async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, [(HeaderName, HeaderValue); 1], Json<CreatedKey>), Problem> {
-    let idempotency_key = idempotency_key(&headers)?;
+    let idempotency_key = idempotency::key(&headers)?;
     let asked: CreateKey = json_body::read(&headers, body).await?;
     check_name(&asked.name)?;
     let settings = asked.settings();
@@ -128,15 +96,9 @@ pub async fn list(
     State(app): State<SharedApp>,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<Page<Key>>, Problem> {
-    let (limit, after) = ListQuery::read::<KeyCursor>(query)?;
-    // One more than is shown tells whether there is another page.
-    let mut records = app.store.list_keys(None, after, limit + 1).await?;
-    let shown = limit as usize;
-    let more = records.len() > shown;
-    records.truncate(shown);
-    let last = records.last().filter(|_| more);
-    let next_cursor = last.map(|record| record.cursor().to_string());
-    Ok(Json(Page { items: records.into_iter().map(shape).collect(), next_cursor }))
+    let asked = ListQuery::read(query)?;
+    let records = app.store.list_keys(None, asked.after, asked.limit()).await?;
+    Ok(Json(asked.page(records, KeyRecord::cursor, shape)))
 }
 
 /// `DELETE /api/v1/keys/{id}`. Revoking it again changes nothing.
@@ -292,15 +254,6 @@ fn check_name(name: &str) -> Result<(), Problem> {
         return Ok(());
     }
     Err(invalid("`name`: expected 1 to 64 printable characters."))
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    let text =
-        value.to_str().ok().filter(|text| (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&text.len()));
-    let text = text
-        .ok_or_else(|| invalid("`Idempotency-Key`: expected 1 to 255 visible ASCII characters."))?;
-    Ok(Some(text))
 }
 
 fn shape(record: KeyRecord) -> Key {

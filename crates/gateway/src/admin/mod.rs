@@ -14,6 +14,8 @@ pub mod status;
 
 pub mod token;
 
+mod idempotency;
 mod json_body;
+mod list_query;
 mod origin;
 pub mod problem;

@@ -12,12 +12,13 @@ use fluxgate_core::{Reason, Secret, UserId};
 use http::{HeaderMap, StatusCode};
 use tracing::info;
 
-use super::json_body;
-use super::keys::{ListQuery, STORED_DIGITS};
+use super::keys::STORED_DIGITS;
+use super::list_query::ListQuery;
 use super::problem::Problem;
+use super::{idempotency, json_body};
 use crate::app::SharedApp;
 use crate::auth::password;
-use crate::store::{CreatedUser, Email, UserCursor, UserRecord};
+use crate::store::{CreatedUser, Email, UserRecord};
 
 /// `POST /api/v1/admin/users`.
 ///
@@ -28,6 +29,7 @@ pub async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<User>), Problem> {
+    let idempotency_key = idempotency::key(&headers)?;
     let asked: CreateUser = json_body::read(&headers, body).await?;
     let expected = "`email`: expected an email address.";
     let email: Email =
@@ -43,8 +45,13 @@ pub async fn create(
         state: UserState::Active,
         created_at: Utc::now().trunc_subsecs(STORED_DIGITS),
     };
-    match app.store.create_user(&user, &email, phc).await? {
+    let created = app.store.create_user(&user, &email, phc, OPERATOR, idempotency_key).await?;
+    match created {
         CreatedUser::Created => {}
+        CreatedUser::AlreadyCreated(id) => {
+            let text = "This request was repeated: the user was made before.";
+            return Err(Problem::new(Reason::AlreadyCreated, text).about(id.to_string()));
+        }
         CreatedUser::EmailTaken => {
             let text = "`email`: another user has this address.";
             return Err(Problem::new(Reason::Conflict, text));
@@ -62,12 +69,9 @@ pub async fn list(
     State(app): State<SharedApp>,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<Page<User>>, Problem> {
-    let (limit, after) = ListQuery::read::<UserCursor>(query)?;
-    let mut records = app.store.list_users(after, limit + 1).await?;
-    let more = records.len() > limit as usize;
-    records.truncate(limit as usize);
-    let next_cursor = records.last().filter(|_| more).map(|record| record.cursor().to_string());
-    Ok(Json(Page { items: records.into_iter().map(shape).collect(), next_cursor }))
+    let asked = ListQuery::read(query)?;
+    let records = app.store.list_users(asked.after, asked.limit()).await?;
+    Ok(Json(asked.page(records, UserRecord::cursor, shape)))
 }
 
 /// `PATCH /api/v1/admin/users/{id}`: what is absent stays as it is. A disabled user's keys are

@@ -21,8 +21,9 @@ const FRESH: Duration = Duration::from_secs(60);
 const USABLE: Duration = Duration::from_secs(15 * 60);
 /// How long a key is known not to exist.
 const UNKNOWN: Duration = Duration::from_secs(10);
-/// Keys remembered by each data thread: about 20 MiB.
-const KEYS_MAX: usize = 100_000;
+/// Keys without restrictions that each data thread remembers, some 40 MiB; one with long lists takes
+/// the room of several.
+const WEIGHT_MAX: usize = 100_000;
 
 /// See the module.
 #[derive(Debug)]
@@ -31,9 +32,16 @@ pub struct KeyCache(Rc<Inner>);
 #[derive(Debug)]
 struct Inner {
     directory: Arc<KeyDirectory>,
-    entries: RefCell<HashMap<KeyId, Entry>>,
+    entries: RefCell<Entries>,
     /// Counts what was forgotten: an answer that was under way meanwhile isn't kept.
     forgotten: Cell<u64>,
+}
+
+/// What is remembered, and what it weighs.
+#[derive(Debug, Default)]
+struct Entries {
+    of_key: HashMap<KeyId, Entry>,
+    weight: usize,
 }
 
 #[derive(Debug)]
@@ -69,14 +77,14 @@ impl KeyCache {
     pub fn forget_owner(&self, owner: UserId) {
         self.0.forgotten.set(self.0.forgotten.get() + 1);
         let theirs = |entry: &Entry| entry.principal.as_ref().is_some_and(|p| p.owner == owner);
-        self.0.entries.borrow_mut().retain(|_, entry| !theirs(entry));
+        self.0.entries.borrow_mut().retain(|entry| !theirs(entry));
     }
 }
 
 impl Inner {
     fn known(self: &Rc<Self>, key: KeyId, now: Instant) -> Option<Found> {
         let mut entries = self.entries.borrow_mut();
-        let entry = entries.get_mut(&key)?;
+        let entry = entries.of_key.get_mut(&key)?;
         let found = entry.usable(now)?;
         if entry.begins_refresh(now) {
             let inner = Rc::clone(self);
@@ -91,7 +99,7 @@ impl Inner {
         let mut entries = self.entries.borrow_mut();
         if forgotten != self.forgotten.get() {
             // Another key's change, as a rule: this one's next use reads it.
-            if let Some(entry) = entries.get_mut(&key) {
+            if let Some(entry) = entries.of_key.get_mut(&key) {
                 entry.try_again(Instant::now());
             }
             return found;
@@ -101,15 +109,12 @@ impl Inner {
             Found::Unknown => None,
             Found::CantTell => {
                 // A later use tries again; until then the old facts serve.
-                if let Some(entry) = entries.get_mut(&key) {
+                if let Some(entry) = entries.of_key.get_mut(&key) {
                     entry.try_again(Instant::now());
                 }
                 return found;
             }
         };
-        if entries.len() >= KEYS_MAX && !entries.contains_key(&key) {
-            make_room(&mut entries);
-        }
         entries.insert(key, Entry::new(principal, Instant::now()));
         found
     }
@@ -118,6 +123,10 @@ impl Inner {
 impl Entry {
     fn new(principal: Option<Arc<Principal>>, read_at: Instant) -> Self {
         Self { principal, read_at, refresh_at: Some(read_at + FRESH) }
+    }
+
+    fn weight(&self) -> usize {
+        self.principal.as_ref().map_or(1, |principal| principal.weight())
     }
 
     fn usable(&self, now: Instant) -> Option<Found> {
@@ -145,18 +154,45 @@ impl Entry {
     }
 }
 
-/// Drops what has expired; where nothing has, drops a tenth, whichever it is.
-fn make_room(entries: &mut HashMap<KeyId, Entry>) {
-    let now = Instant::now();
-    entries.retain(|_, entry| {
-        now.duration_since(entry.read_at) < if entry.principal.is_some() { FRESH } else { UNKNOWN }
-    });
-    if entries.len() >= KEYS_MAX {
-        let mut left = KEYS_MAX / 10;
-        entries.retain(|_, _| {
-            let drop = left > 0;
-            left = left.saturating_sub(1);
-            !drop
+impl Entries {
+    fn insert(&mut self, key: KeyId, entry: Entry) {
+        self.remove(&key);
+        let weight = entry.weight();
+        if self.weight + weight > WEIGHT_MAX {
+            self.make_room(Instant::now());
+        }
+        self.weight += weight;
+        self.of_key.insert(key, entry);
+    }
+
+    fn remove(&mut self, key: &KeyId) {
+        if let Some(entry) = self.of_key.remove(key) {
+            self.weight -= entry.weight();
+        }
+    }
+
+    fn retain(&mut self, mut keeps: impl FnMut(&Entry) -> bool) {
+        let weight = &mut self.weight;
+        self.of_key.retain(|_, entry| {
+            let kept = keeps(entry);
+            if !kept {
+                *weight -= entry.weight();
+            }
+            kept
+        });
+    }
+
+    /// Drops what has expired; where that isn't enough, drops a tenth, whichever it is.
+    fn make_room(&mut self, now: Instant) {
+        self.retain(|entry| {
+            let fresh = if entry.principal.is_some() { FRESH } else { UNKNOWN };
+            now.duration_since(entry.read_at) < fresh
+        });
+        let mut surplus = self.weight.saturating_sub(WEIGHT_MAX / 10 * 9);
+        self.retain(|entry| {
+            let dropped = surplus > 0;
+            surplus = surplus.saturating_sub(entry.weight());
+            !dropped
         });
     }
 }
@@ -172,6 +208,10 @@ mod tests {
     use crate::store::KeyRecord;
 
     fn known(read_at: Instant) -> Entry {
+        known_with(read_at, KeySettings::default())
+    }
+
+    fn known_with(read_at: Instant, settings: KeySettings) -> Entry {
         let record = KeyRecord {
             id: "0123456789Ab".parse().unwrap(),
             owner: OPERATOR,
@@ -182,7 +222,7 @@ mod tests {
             revoked_at: None,
             last_used_at: None,
             previous: None,
-            settings: KeySettings::default(),
+            settings,
             owner_state: UserState::Active,
         };
         Entry::new(Some(Arc::new(record.into())), read_at)
@@ -211,5 +251,28 @@ mod tests {
             }
         }
         assert_eq!(asked, 5);
+    }
+
+    #[test]
+    fn what_is_remembered_has_a_bound_whatever_keys_hold() {
+        let now = Instant::now();
+        let key = |number: u32| format!("{number:012}").parse::<KeyId>().unwrap();
+        let mut entries = Entries::default();
+        let heavy = || {
+            let models = vec!["x".repeat(256); 64];
+            known_with(now, KeySettings { models, ..KeySettings::default() })
+        };
+        assert!(heavy().weight() > 50 && known(now).weight() == 1);
+        for number in 0..4_000 {
+            entries.insert(key(number), heavy());
+            assert!(entries.weight <= WEIGHT_MAX);
+        }
+        assert!(entries.of_key.len() < 2_500, "{}", entries.of_key.len());
+        // A key that is read anew is counted once, and one that is forgotten no more.
+        let before = entries.weight;
+        entries.insert(key(3_999), heavy());
+        assert_eq!(entries.weight, before);
+        entries.retain(|_| false);
+        assert_eq!((entries.weight, entries.of_key.len()), (0, 0));
     }
 }

@@ -33,6 +33,14 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// What it takes to remember it, in units of a key without restrictions.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let names: usize = self.models.iter().map(|glob| glob.len() + size_of::<String>()).sum();
+        let all = size_of::<Self>() + names + size_of_val(&*self.ips) + size_of_val(&*self.scopes);
+        all.div_ceil(size_of::<Self>() + size_of::<Scope>())
+    }
+
     /// Whether a secret is this key's.
     #[must_use]
     pub fn opens_with(&self, secret: &SecretHash, now: DateTime<Utc>) -> bool {

@@ -52,6 +52,7 @@ impl Sending<'_> {
         let Asking { request, head, body, .. } = self.ask_translated(upstream, exchange).await?;
         let asked = Asked {
             form: request.form,
+            vectors: request.vectors,
             model: self.ask.model.clone(),
             started: exchange.started(),
         };

@@ -1,16 +1,13 @@
 //! Users as an administrator makes, lists and changes them.
 
-use std::fmt;
-use std::str::FromStr;
-
 use chrono::{DateTime, Utc};
 use fluxgate_core::admin_api::UpdateUser;
 use fluxgate_core::ids::OPERATOR;
 use fluxgate_core::{Subject, UserId};
-use sqlx::types::Uuid;
 
 use super::changes::{self, note_change};
-use super::keys::MalformedCursor;
+use super::cursor::Cursor;
+use super::idempotency::claim;
 use super::time::StoredTime;
 use super::transaction::{reading, writing};
 use super::users::{FIND_USER, UserRow};
@@ -21,17 +18,13 @@ use super::{Email, Store, StoreError, UserRecord};
 pub enum CreatedUser {
     Created,
     EmailTaken,
-}
-
-/// The last user of a page: the next page begins after it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct UserCursor {
-    created_at: DateTime<Utc>,
-    id: UserId,
+    /// An earlier one with the same idempotency key made this.
+    AlreadyCreated(UserId),
 }
 
 impl Store {
-    /// Keeps a new user, with a password's hash (a PHC string) where there is one.
+    /// Keeps a new user, with a password's hash (a PHC string) where there is one. With an idempotency
+    /// key, of which `caller` has its own, a repeat within a day makes nothing.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -40,22 +33,34 @@ impl Store {
         user: &UserRecord,
         email: &Email,
         password_phc: Option<String>,
+        caller: UserId,
+        idempotency_key: Option<&str>,
     ) -> Result<CreatedUser, StoreError> {
-        let made = writing!(self, |tx| {
-            tx.sql(
-                "INSERT INTO users (id, email, role, password_hash, created_at) \
+        writing!(self, |tx| {
+            let earlier =
+                claim!(tx, caller, "admin/users", idempotency_key, user.id, user.created_at);
+            if let Some(id) = earlier {
+                let id = id.parse().map_err(|_| StoreError::Malformed("idempotency"))?;
+                return Ok(CreatedUser::AlreadyCreated(id));
+            }
+            let made = tx
+                .sql(
+                    "INSERT INTO users (id, email, role, password_hash, created_at) \
                  VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
-            )
-            .bind(user.id.0)
-            .bind(email.as_str().to_owned())
-            .bind(user.role.name())
-            .bind(password_phc.clone())
-            .bind(StoredTime(user.created_at))
-            .execute(tx.connection())
-            .await?
-            .rows_affected()
-        })?;
-        Ok(if made == 1 { CreatedUser::Created } else { CreatedUser::EmailTaken })
+                )
+                .bind(user.id.0)
+                .bind(email.as_str().to_owned())
+                .bind(user.role.name())
+                .bind(password_phc.clone())
+                .bind(StoredTime(user.created_at))
+                .execute(tx.connection())
+                .await?;
+            if made.rows_affected() == 0 {
+                // The idempotency key stays free: the request may be repeated with another address.
+                return Ok(CreatedUser::EmailTaken);
+            }
+            CreatedUser::Created
+        })
     }
 
     /// At most `limit` people, the newest first; not the built-in user.
@@ -64,7 +69,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn list_users(
         &self,
-        after: Option<UserCursor>,
+        after: Option<Cursor<UserId>>,
         limit: u32,
     ) -> Result<Vec<UserRecord>, StoreError> {
         let rows: Vec<UserRow> = reading!(self, |tx| {
@@ -119,26 +124,7 @@ impl Store {
 impl UserRecord {
     /// Where a page that ends with this user goes on.
     #[must_use]
-    pub const fn cursor(&self) -> UserCursor {
-        UserCursor { created_at: self.created_at, id: self.id }
-    }
-}
-
-impl fmt::Display for UserCursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}-{}", self.created_at.timestamp_micros(), self.id.0.simple())
-    }
-}
-
-impl FromStr for UserCursor {
-    type Err = MalformedCursor;
-
-    fn from_str(text: &str) -> Result<Self, MalformedCursor> {
-        let (micros, id) = text.split_once('-').ok_or(MalformedCursor)?;
-        let micros = i64::from_str_radix(micros, 16).map_err(|_| MalformedCursor)?;
-        Ok(Self {
-            created_at: DateTime::from_timestamp_micros(micros).ok_or(MalformedCursor)?,
-            id: UserId(Uuid::parse_str(id).map_err(|_| MalformedCursor)?),
-        })
+    pub const fn cursor(&self) -> Cursor<UserId> {
+        Cursor { created_at: self.created_at, id: self.id }
     }
 }

@@ -1,22 +1,18 @@
 //! API keys: made, found, listed, revoked. Only the hash of a key's secret is kept.
 
-use std::fmt;
-use std::str::FromStr;
-
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use fluxgate_core::admin_api::{KeySettings, Scope, UserState};
 use fluxgate_core::limits::Limits;
 use fluxgate_core::{KeyId, Subject, UserId};
 use sqlx::types::Uuid;
-use thiserror::Error;
 
 use super::changes::{self, note_change};
+use super::cursor::Cursor;
+use super::idempotency::claim;
 use super::time::StoredTime;
 use super::transaction::{reading, writing};
 use super::{Store, StoreError};
 
-/// How long a repeated create is recognised.
-const IDEMPOTENCY_KEPT: TimeDelta = TimeDelta::hours(24);
 /// By which the first key of a database is remembered, whatever becomes of it.
 const FIRST_KEY: &str = "first_key";
 
@@ -64,18 +60,6 @@ pub enum Revocation {
     /// It had been revoked before, and nothing was changed.
     Before,
 }
-
-/// The last key of a page: the next page begins after it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct KeyCursor {
-    created_at: DateTime<Utc>,
-    id: KeyId,
-}
-
-/// The text isn't a cursor.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-#[error("expected the next_cursor of an earlier answer")]
-pub struct MalformedCursor;
 
 /// A row of [`select_keys`].
 pub(super) type KeyRow = (
@@ -148,38 +132,8 @@ impl Store {
         caller: UserId,
         idempotency_key: Option<&str>,
     ) -> Result<CreateOutcome, StoreError> {
-        let earlier: Option<(String,)> = writing!(self, |tx| {
-            let earlier = match idempotency_key {
-                None => None,
-                Some(idempotency_key) => {
-                    tx.sql("DELETE FROM idempotency WHERE created_at < $1")
-                        .bind(StoredTime(new.created_at - IDEMPOTENCY_KEPT))
-                        .execute(tx.connection())
-                        .await?;
-                    // It waits here for another transaction that is about to do the same.
-                    let claimed = tx
-                        .sql(
-                            "INSERT INTO idempotency (caller, route, key, object_id, created_at) \
-                             VALUES ($1, 'keys', $2, $3, $4) ON CONFLICT DO NOTHING",
-                        )
-                        .bind(caller.0)
-                        .bind(idempotency_key.to_owned())
-                        .bind(new.id.to_string())
-                        .bind(StoredTime(new.created_at))
-                        .execute(tx.connection())
-                        .await?;
-                    if claimed.rows_affected() == 1 {
-                        None
-                    } else {
-                        let earlier = tx.rows(
-                            "SELECT object_id FROM idempotency \
-                             WHERE caller = $1 AND route = 'keys' AND key = $2",
-                        );
-                        let earlier = earlier.bind(caller.0).bind(idempotency_key.to_owned());
-                        Some(earlier.fetch_one(tx.connection()).await?)
-                    }
-                }
-            };
+        let earlier = writing!(self, |tx| {
+            let earlier = claim!(tx, caller, "keys", idempotency_key, new.id, new.created_at);
             if earlier.is_none() {
                 insert!(tx, new);
             }
@@ -187,7 +141,7 @@ impl Store {
         })?;
         match earlier {
             None => Ok(CreateOutcome::Created),
-            Some((id,)) => key_id(&id).map(CreateOutcome::AlreadyCreated),
+            Some(id) => key_id(&id).map(CreateOutcome::AlreadyCreated),
         }
     }
 
@@ -218,7 +172,7 @@ impl Store {
     pub async fn list_keys(
         &self,
         owner: Option<UserId>,
-        after: Option<KeyCursor>,
+        after: Option<Cursor<KeyId>>,
         limit: u32,
     ) -> Result<Vec<KeyRecord>, StoreError> {
         let rows: Vec<KeyRow> = reading!(self, |tx| {
@@ -268,8 +222,8 @@ impl Store {
 impl KeyRecord {
     /// Where a page that ends with this key goes on.
     #[must_use]
-    pub const fn cursor(&self) -> KeyCursor {
-        KeyCursor { created_at: self.created_at, id: self.id }
+    pub const fn cursor(&self) -> Cursor<KeyId> {
+        Cursor { created_at: self.created_at, id: self.id }
     }
 }
 
@@ -320,41 +274,4 @@ pub(super) fn settings_text(settings: &KeySettings) -> String {
 
 fn key_id(text: &str) -> Result<KeyId, StoreError> {
     text.parse().map_err(|_| MALFORMED)
-}
-
-impl fmt::Display for KeyCursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}-{}", self.created_at.timestamp_micros(), self.id)
-    }
-}
-
-impl FromStr for KeyCursor {
-    type Err = MalformedCursor;
-
-    fn from_str(text: &str) -> Result<Self, MalformedCursor> {
-        let (micros, id) = text.split_once('-').ok_or(MalformedCursor)?;
-        let micros = i64::from_str_radix(micros, 16).map_err(|_| MalformedCursor)?;
-        Ok(Self {
-            created_at: DateTime::from_timestamp_micros(micros).ok_or(MalformedCursor)?,
-            id: id.parse().map_err(|_| MalformedCursor)?,
-        })
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cursor_reads_back_as_it_was_written() {
-        let cursor = KeyCursor {
-            created_at: DateTime::from_timestamp_micros(1_795_000_000_123_456).unwrap(),
-            id: "abcDEF012345".parse().unwrap(),
-        };
-        assert_eq!(cursor.to_string().parse(), Ok(cursor));
-        for text in ["", "-", "0-short", "zz-abcDEF012345", "7fffffffffffffff-abcDEF012345"] {
-            assert_eq!(text.parse::<KeyCursor>(), Err(MalformedCursor), "{text}");
-        }
-    }
 }

@@ -6,8 +6,10 @@
 
 mod accounts;
 mod changes;
+mod cursor;
 mod email;
 mod error;
+mod idempotency;
 mod key_changes;
 mod keys;
 mod users;
@@ -21,12 +23,13 @@ mod transaction;
 use fluxgate_core::config::Pooler;
 use fluxgate_core::secret::SecretUrl;
 
-pub use accounts::{CreatedUser, UserCursor};
+pub use accounts::CreatedUser;
 pub use changes::Change;
+pub use cursor::{Cursor, MalformedCursor};
 pub use email::{Email, MalformedEmail};
 pub use error::StoreError;
 pub use key_changes::Rotation;
-pub use keys::{CreateOutcome, KeyCursor, KeyRecord, MalformedCursor, NewKeyRecord, Revocation};
+pub use keys::{CreateOutcome, KeyRecord, NewKeyRecord, Revocation};
 pub use users::{FirstAdmin, UserRecord, UserRef};
 
 use postgres::Postgres;

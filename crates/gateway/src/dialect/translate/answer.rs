@@ -372,6 +372,9 @@ struct Embedding<'a> {
 
 fn vectors(asked: &Asked, body: &[u8], usage: Usage) -> Result<Bytes, Untranslatable> {
     let mut answer: Embeddings<'_> = serde_json::from_slice(body).map_err(|_| Untranslatable)?;
+    if asked.vectors.is_some_and(|count| count != answer.data.len()) {
+        return Err(Untranslatable);
+    }
     if answer.data.iter().any(|entry| kind_of(entry.embedding) != Some(Kind::Array)) {
         return Err(Untranslatable);
     }

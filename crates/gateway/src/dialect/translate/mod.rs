@@ -6,7 +6,7 @@
 //! "Embeddings"; for the members beyond those, the READMEs of llama.cpp's server and of vLLM.
 
 mod answer;
-mod common;
+
 mod dropped;
 mod error;
 mod fault;
@@ -15,6 +15,8 @@ mod members;
 mod messages;
 mod options;
 mod request;
+mod shared_fields;
+mod spelling;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests;
@@ -48,6 +50,8 @@ pub enum Form {
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub form: Form,
+    /// How many vectors were asked for, where they were.
+    pub vectors: Option<usize>,
     /// The model as the client named it, which is how Ollama names it in its answers.
     pub model: String,
     /// When the request came.

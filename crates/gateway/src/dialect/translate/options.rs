@@ -88,6 +88,9 @@ pub fn write(options: &Options<'_>, to: &mut Writing<'_>) -> Result<(), Refusal>
             let wanted: Vec<&str> = kinds.iter().map(|kind| kind.description()).collect();
             return Err(wrong(&format!("options.{name}"), &wanted.join(" or ")));
         }
+        if kind == Some(Kind::Array) && !all_texts(value) {
+            return Err(wrong(&format!("options.{name}"), "an array of strings"));
+        }
         match counterpart {
             Same => to.members.put(name, value),
             MaxTokens => write_max_tokens(value, to)?,
@@ -96,6 +99,12 @@ pub fn write(options: &Options<'_>, to: &mut Writing<'_>) -> Result<(), Refusal>
         }
     }
     Ok(())
+}
+
+/// `stop` is the one option that is a list.
+fn all_texts(list: &RawValue) -> bool {
+    let texts: Result<Vec<&RawValue>, _> = serde_json::from_str(list.get());
+    texts.is_ok_and(|texts| texts.iter().all(|text| kind_of(text) == Some(Kind::String)))
 }
 
 fn write_max_tokens(value: &RawValue, to: &mut Writing<'_>) -> Result<(), Refusal> {

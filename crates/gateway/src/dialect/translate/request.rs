@@ -9,11 +9,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Form;
-use super::common::{Common, present};
 use super::dropped::Dropped;
 use super::fault::{invalid, unreadable, wrong};
 use super::members::{Members, kind_of};
 use super::messages::{self, Message};
+use super::shared_fields::{Common, present};
+use super::spelling::other_letters;
 use crate::dialect::outline::Kind;
 use crate::dialect::{Edit, Refusal};
 use crate::router::Endpoint;
@@ -44,6 +45,8 @@ pub struct Request {
     pub extras: Vec<&'static str>,
     /// What has no counterpart.
     pub dropped: Dropped,
+    /// How many vectors it asks for, where it does.
+    pub vectors: Option<usize>,
 }
 
 /// A request that is being written.
@@ -98,6 +101,7 @@ impl<'a> Writing<'a> {
             usage_edit: stream.then_some(edit),
             extras: self.extras,
             dropped: self.dropped,
+            vectors: None,
         }
     }
 }
@@ -164,7 +168,14 @@ struct Read<'a, T> {
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<Read<'a, T>, Refusal> {
-    Ok(Read { own: read_as(body)?, common: read_as(body)? })
+    let read = Read { own: read_as(body)?, common: read_as(body)? };
+    match other_letters(body) {
+        None => Ok(read),
+        Some(field) => {
+            let text = format!("The field `{field}` stands in other letters than its own.");
+            Err(Refusal::new(Reason::AmbiguousField, text).param(field))
+        }
+    }
 }
 
 fn read_as<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
@@ -181,6 +192,9 @@ fn chat(read: &Read<'_, Chat<'_>>, target: Target<'_>) -> Result<Request, Refusa
         to.note_extra("thinking", "reasoning_content");
     }
     if let Some(tools) = own.tools.as_ref().filter(|tools| !tools.is_empty()) {
+        if let Some(index) = tools.iter().position(|tool| kind_of(tool) != Some(Kind::Object)) {
+            return Err(wrong(&format!("tools[{index}]"), "an object"));
+        }
         to.members.put("tools", tools);
     }
     if let Some(choice) = present(own.tool_choice) {
@@ -236,14 +250,25 @@ fn generate(read: &Read<'_, Generate<'_>>, target: Target<'_>) -> Result<Request
 
 fn embed(read: &Read<'_, Embed<'_>>, target: Target<'_>) -> Result<Request, Refusal> {
     let Read { own, common } = read;
-    if !matches!(kind_of(own.input), Some(Kind::String | Kind::Array)) {
-        return Err(wrong("input", "a string or an array"));
-    }
+    let vectors =
+        inputs(own.input).ok_or_else(|| wrong("input", "a string or an array of strings"))?;
     let mut to = Writing::new(target);
     to.members.put("input", own.input);
     to.members.put_some("dimensions", own.dimensions.as_ref());
     common.drop_all(&mut to);
-    Ok(to.end(Form::Embed, EMBEDDINGS, false))
+    Ok(Request { vectors: Some(vectors), ..to.end(Form::Embed, EMBEDDINGS, false) })
+}
+
+/// How many texts there are; `None` where they aren't.
+fn inputs(input: &RawValue) -> Option<usize> {
+    match kind_of(input)? {
+        Kind::String => Some(1),
+        Kind::Array => {
+            let all: Vec<&RawValue> = serde_json::from_str(input.get()).ok()?;
+            all.iter().all(|text| kind_of(text) == Some(Kind::String)).then_some(all.len())
+        }
+        _ => None,
+    }
 }
 
 fn embeddings(read: &Read<'_, Embeddings<'_>>, target: Target<'_>) -> Result<Request, Refusal> {
@@ -253,7 +278,7 @@ fn embeddings(read: &Read<'_, Embeddings<'_>>, target: Target<'_>) -> Result<Req
     let mut to = Writing::new(target);
     to.members.put("input", prompt);
     read.common.drop_all(&mut to);
-    Ok(to.end(Form::Embeddings, EMBEDDINGS, false))
+    Ok(Request { vectors: Some(1), ..to.end(Form::Embeddings, EMBEDDINGS, false) })
 }
 
 fn text<'a>(

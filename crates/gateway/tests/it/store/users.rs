@@ -100,7 +100,7 @@ async fn make_member(store: &Store, name: &str, second: i64) -> UserId {
         state: UserState::Active,
         created_at: at(second),
     };
-    let made = store.create_user(&user, &address, None).await.unwrap();
+    let made = store.create_user(&user, &address, None, OPERATOR, None).await.unwrap();
     assert_eq!(made, CreatedUser::Created);
     user.id
 }
@@ -110,9 +110,18 @@ async fn a_user_is_made_once_for_each_address(fresh: Fresh) {
     let found = fresh.store.find_user(&UserRef::Id(bob)).await.unwrap().unwrap();
     assert_eq!((found.role, found.state), (Role::Member, UserState::Active));
     let again = UserRecord { id: UserId::generate(), ..found };
-    let made = fresh.store.create_user(&again, &email("Bob@Example.org"), None).await.unwrap();
+    let again_as_bob = async |key| {
+        let address = email("Bob@Example.org");
+        fresh.store.create_user(&again, &address, None, OPERATOR, key).await.unwrap()
+    };
+    let made = again_as_bob(Some("once")).await;
     assert_eq!(made, CreatedUser::EmailTaken);
-    assert_eq!(fresh.store.list_users(None, 10).await.unwrap().len(), 1);
+    // The key is free still, and afterwards it isn't.
+    let carol = email("carol@example.org");
+    let make = || fresh.store.create_user(&again, &carol, None, OPERATOR, Some("once"));
+    assert_eq!(make().await.unwrap(), CreatedUser::Created);
+    assert_eq!(make().await.unwrap(), CreatedUser::AlreadyCreated(again.id));
+    assert_eq!(fresh.store.list_users(None, 10).await.unwrap().len(), 2);
 }
 
 async fn users_are_listed_page_by_page_without_the_built_in_one(fresh: Fresh) {

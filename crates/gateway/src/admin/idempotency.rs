@@ -1,0 +1,26 @@
+//! `Idempotency-Key`: a create that is repeated, because its answer was lost, makes nothing.
+
+use fluxgate_core::Reason;
+use http::{HeaderMap, HeaderName};
+
+use super::problem::Problem;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+
+/// A caller's own name for a request to make something.
+///
+/// # Errors
+/// 400 for what can't be one.
+pub fn key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let text =
+        value.to_str().ok().filter(|text| (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&text.len()));
+    let text = text.ok_or_else(|| {
+        Problem::new(
+            Reason::InvalidRequest,
+            "`Idempotency-Key`: expected 1 to 255 visible ASCII characters.",
+        )
+    })?;
+    Ok(Some(text))
+}
