@@ -106,13 +106,23 @@ async fn an_upstream_set_up_without_extra_fields_gets_none() {
 async fn another_spelling_of_an_alias_leads_to_the_same_model() {
     let upstream = upstream().await;
     upstream.list("gpt-4");
-    let entries = format!("[models.\"gpt-4\"]\nalias_of = \"{MODEL}\"\n");
+    upstream.list("Big-Model");
+    let entries = format!(
+        "[models.\"gpt-4\"]\nalias_of = \"{MODEL}\"\n[models.\"Big-*\"]\nalias_of = \"{MODEL}\"\n"
+    );
     let stack = with_models(&upstream, &entries).await;
-    for name in
-        ["gpt-4", "gpt-4:latest", "GPT-4", "library/gpt-4", "registry.ollama.ai/library/gpt-4"]
-    {
-        let body =
-            json!({"model": name, "stream": false, "messages": [{"role": "user", "content": "x"}]});
+    for name in [
+        "gpt-4",
+        "gpt-4:latest",
+        "GPT-4",
+        "library/gpt-4",
+        "registry.ollama.ai/library/gpt-4",
+        "Big-Model",
+        "big-model",
+        "BIG-MODEL:latest",
+    ] {
+        let body = json!({"model": name, "stream": false,
+            "messages": [{"role": "user", "content": "x"}]});
         assert_eq!(stack.post("/api/chat", &body.to_string()).await.status, 200, "{name}");
         let sent: Value = serde_json::from_slice(&upstream.seen().pop().unwrap().body).unwrap();
         assert_eq!(sent["model"], MODEL, "{name}");
