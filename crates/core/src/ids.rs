@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// The built-in user `operator`: owner of the keys that the operator makes without naming a user.
@@ -11,45 +12,87 @@ use uuid::Uuid;
 pub const OPERATOR: UserId = UserId(Uuid::from_u128(0x0000_0000_0000_7000_8000_6f70_6572_6174));
 
 /// A user of this deployment.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize, ToSchema,
+)]
 #[serde(transparent)]
 pub struct UserId(pub Uuid);
 
-impl UserId {
-    /// A new id; ids of users made later sort later (UUIDv7, RFC 9562).
-    #[must_use]
-    pub fn generate() -> Self {
-        Self(Uuid::now_v7())
-    }
-}
+/// A session: what a person who signed in has until they sign out.
+#[derive(
+    Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize, ToSchema,
+)]
+#[serde(transparent)]
+pub struct SessionId(pub Uuid);
 
-impl fmt::Display for UserId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
+/// A team of users.
+#[derive(
+    Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize, ToSchema,
+)]
+#[serde(transparent)]
+pub struct TeamId(pub Uuid);
 
-impl FromStr for UserId {
-    type Err = MalformedId;
+/// A one-time link: an invitation, or to set another password.
+#[derive(
+    Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize, ToSchema,
+)]
+#[serde(transparent)]
+pub struct LinkId(pub Uuid);
 
-    fn from_str(text: &str) -> Result<Self, MalformedId> {
-        Uuid::parse_str(text).map(Self).map_err(|_| MalformedId("user id: expected a UUID"))
-    }
-}
+/// An entry of the audit log.
+#[derive(
+    Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize, ToSchema,
+)]
+#[serde(transparent)]
+pub struct AuditId(pub Uuid);
 
 /// Our own id of a request (UUIDv7): the same in `x-request-id`, in the log and in the records.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize, ToSchema,
+)]
 #[serde(transparent)]
 pub struct RequestId(pub Uuid);
 
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
+/// Ids that we draw.
+macro_rules! drawn_ids {
+    ($($name:ident: $what:literal;)+) => {$(
+        impl $name {
+            /// A new id; ids that were made later sort later (UUIDv7, RFC 9562).
+            #[must_use]
+            pub fn generate() -> Self {
+                Self(Uuid::now_v7())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = MalformedId;
+
+            fn from_str(text: &str) -> Result<Self, MalformedId> {
+                const EXPECTED: MalformedId = MalformedId(concat!($what, " id: expected a UUID"));
+                Uuid::parse_str(text).map(Self).map_err(|_| EXPECTED)
+            }
+        }
+    )+};
+}
+
+drawn_ids! {
+    UserId: "user";
+    SessionId: "session";
+    TeamId: "team";
+    LinkId: "link";
+    AuditId: "audit";
+    RequestId: "request";
 }
 
 /// The public id of an API key: twelve base62 characters, safe to log and to show.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ToSchema)]
+#[schema(value_type = String, pattern = "^[0-9A-Za-z]{12}$")]
 pub struct KeyId([u8; KeyId::LEN]);
 
 impl KeyId {

@@ -14,7 +14,7 @@ pub mod subject;
 pub mod text;
 pub mod usage;
 
-pub use ids::{KeyId, RequestId, UserId};
+pub use ids::{AuditId, KeyId, LinkId, RequestId, SessionId, TeamId, UserId};
 pub use reason::Reason;
 pub use secret::Secret;
 pub use subject::Subject;

@@ -5,14 +5,15 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::ids::{KeyId, MalformedId, UserId};
+use crate::ids::{KeyId, MalformedId, TeamId, UserId};
 use crate::text::is_printable;
 
 /// Who consumes. Its text form is the one of logs, of the admin API and of stored keys:
-/// `user:<uuid>`, `key:<public id>`, `end:<public id>:<external id>`, `ip:<prefix>`.
+/// `user:<uuid>`, `team:<uuid>`, `key:<public id>`, `end:<public id>:<external id>`, `ip:<prefix>`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Subject {
     User(UserId),
+    Team(TeamId),
     Key(KeyId),
     /// One of the people whom a key stands for.
     EndUser(KeyId, EndUserId),
@@ -70,6 +71,7 @@ impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::User(id) => write!(f, "user:{id}"),
+            Self::Team(id) => write!(f, "team:{id}"),
             Self::Key(id) => write!(f, "key:{id}"),
             Self::EndUser(key, id) => write!(f, "end:{key}:{}", id.0),
             Self::Address(prefix) => write!(f, "ip:{prefix}"),
@@ -81,11 +83,13 @@ impl FromStr for Subject {
     type Err = MalformedId;
 
     fn from_str(text: &str) -> Result<Self, MalformedId> {
-        const EXPECTED: MalformedId =
-            MalformedId("subject: expected user:<uuid>, key:<id>, end:<id>:<who> or ip:<address>");
+        const EXPECTED: MalformedId = MalformedId(
+            "subject: expected user:<uuid>, team:<uuid>, key:<id>, end:<id>:<who> or ip:<address>",
+        );
         let (kind, id) = text.split_once(':').ok_or(EXPECTED)?;
         match kind {
             "user" => Ok(Self::User(id.parse()?)),
+            "team" => Ok(Self::Team(id.parse()?)),
             "key" => Ok(Self::Key(id.parse()?)),
             "end" => {
                 let (key, id) = id.split_once(':').ok_or(EXPECTED)?;
@@ -110,6 +114,7 @@ mod tests {
     fn a_subject_reads_back_as_it_was_written() {
         for text in [
             "user:00000000-0000-7000-8000-6f7065726174",
+            "team:00000000-0000-7000-8000-6f7065726174",
             "key:abcDEF012345",
             "end:abcDEF012345:ada@example.org",
             "end:abcDEF012345:a:b",

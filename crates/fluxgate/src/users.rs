@@ -61,7 +61,7 @@ pub async fn run(settings: &Settings, command: &Command, format: Format) -> Resu
 async fn make(gateway: &GatewayClient, create: &Create, format: Format) -> Result<(), Failure> {
     let password = if create.password_stdin { Some(password()?) } else { None };
     let role = create.admin.then_some(Role::Admin);
-    let ask = CreateUser { email: create.email.clone(), password, role };
+    let ask = CreateUser { email: create.email.clone(), password, role, team: None };
     let user: User = gateway.post(ROUTE, &ask).await?;
     show(&user, format)
 }

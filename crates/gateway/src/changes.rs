@@ -53,7 +53,7 @@ fn apply(app: &App, subject: &str) {
             app.workers.forget_owner(user);
         }
         // Of these nothing is remembered here.
-        Ok(Subject::EndUser(..) | Subject::Address(_)) => {}
+        Ok(Subject::Team(_) | Subject::EndUser(..) | Subject::Address(_)) => {}
         // A newer replica may know more kinds.
         Err(error) => debug!(%error, subject, "an unknown kind of change"),
     }

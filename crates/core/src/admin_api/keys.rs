@@ -4,14 +4,18 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+use super::given;
 use crate::ids::{KeyId, UserId};
 use crate::limits::Limits;
 use crate::secret::MASK;
 
 /// What a key opens.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema,
+)]
 pub enum Scope {
     /// Model traffic.
     #[serde(rename = "models")]
@@ -38,13 +42,14 @@ impl Scope {
 }
 
 /// What a key may be used for, by whom and how much.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct KeySettings {
     pub scopes: Vec<Scope>,
     /// Globs of the models that it may use; none: all.
     pub models: Vec<String>,
     /// Networks that it may be used from; none: anywhere.
+    #[schema(value_type = Vec<String>)]
     pub ips: Vec<IpNet>,
     pub limits: Limits,
     /// The header in which a program tells for whom of its people a request is.
@@ -67,10 +72,11 @@ impl Default for KeySettings {
 }
 
 /// The body of `POST /api/v1/keys`.
-#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateKey {
     /// 1 to 64 printable characters.
+    #[schema(min_length = 1, max_length = 64)]
     pub name: String,
     /// The owner's id or e-mail; without one the key is the operator's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,8 +88,10 @@ pub struct CreateKey {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<Scope>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 64)]
     pub models: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>, max_items = 64)]
     pub ips: Option<Vec<IpNet>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
@@ -115,22 +123,26 @@ impl CreateKey {
 
 /// The body of `PATCH /api/v1/keys/{id}`: what is absent stays; `null` takes away what may be
 /// absent.
-#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateKey {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schema(value_type = Option<DateTime<Utc>>)]
     pub expires_at: Option<Option<DateTime<Utc>>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<Scope>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 64)]
     pub models: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>, max_items = 64)]
     pub ips: Option<Vec<IpNet>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
     pub end_user_header: Option<Option<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_path: Option<bool>,
@@ -155,24 +167,18 @@ fn put<T>(to: &mut T, given: Option<T>) {
     }
 }
 
-/// Tells `null` from absent.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    value: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(value).map(Some)
-}
-
 /// The body of `POST /api/v1/keys/{id}/rotate`.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RotateKey {
     /// How long the old secret opens as well: up to 30 days; without it, it ends at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 2_592_000)]
     pub overlap_s: Option<u32>,
 }
 
 /// A key that was just made, or given a new secret.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CreatedKey {
     /// The whole key. It is shown this once and kept nowhere.
     pub key: String,
@@ -190,7 +196,7 @@ impl fmt::Debug for CreatedKey {
 }
 
 /// An item of `GET /api/v1/keys`: the newest comes first.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Key {
     pub id: KeyId,
     /// `key:<id>`.

@@ -1,46 +1,32 @@
-//! Shapes of users and of setting up.
+//! Shapes of `/api/v1/admin/users`.
 
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use crate::ids::UserId;
-
-/// The body of `POST /api/v1/auth/setup`.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SetUp {
-    /// The one-time token of the setup link.
-    pub token: String,
-    pub email: String,
-    /// 15 to 1,024 bytes.
-    pub password: String,
-}
-
-impl fmt::Debug for SetUp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SetUp(***)")
-    }
-}
-
-/// The answer of `POST /api/v1/auth/setup`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct SetUpDone {
-    pub user: User,
-}
+use super::given;
+use crate::ids::{TeamId, UserId};
+use crate::limits::Limits;
 
 /// The body of `POST /api/v1/admin/users`.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateUser {
+    #[schema(max_length = 254)]
     pub email: String,
     /// 15 to 1,024 bytes; without one nobody can log in as that user yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 15, max_length = 1024)]
     pub password: Option<String>,
     /// A member, where it isn't given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
+    /// A team's id or name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 64)]
+    pub team: Option<String>,
 }
 
 impl fmt::Debug for CreateUser {
@@ -49,29 +35,39 @@ impl fmt::Debug for CreateUser {
     }
 }
 
-/// The body of `PATCH /api/v1/admin/users/{id}`: what is absent stays.
-#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// The body of `PATCH /api/v1/admin/users/{id}`: what is absent stays; `null` takes the team away.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateUser {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<UserState>,
+    /// A team's id or name.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schema(value_type = Option<String>, max_length = 64)]
+    pub team: Option<Option<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
 }
 
 /// A person.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct User {
     pub id: UserId,
     /// In small letters. The built-in user `operator` has none.
     pub email: Option<String>,
     pub role: Role,
     pub state: UserState,
+    pub team: Option<TeamId>,
+    pub limits: Limits,
     pub created_at: DateTime<Utc>,
+    /// When they last signed in, stayed signed in or used a key, within a minute or so.
+    pub last_seen_at: Option<DateTime<Utc>>,
 }
 
 /// What a person may do.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Everything.
@@ -81,7 +77,7 @@ pub enum Role {
 }
 
 /// Whether a person may do anything at all.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum UserState {
     Active,
@@ -90,6 +86,8 @@ pub enum UserState {
 }
 
 impl Role {
+    pub const ALL: [Self; 2] = [Self::Admin, Self::Member];
+
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -115,11 +113,8 @@ mod tests {
 
     #[test]
     fn debugging_shows_no_secret() {
-        let set_up =
-            SetUp { token: "t0ken".into(), email: "a@b.example".into(), password: "p4ss".into() };
-        assert_eq!(format!("{set_up:?}"), "SetUp(***)");
-        let user =
-            CreateUser { email: "a@b.example".into(), password: Some("p4ss".into()), role: None };
+        let (email, password) = ("a@b.example".into(), Some("p4ss".into()));
+        let user = CreateUser { email, password, role: None, team: None };
         assert!(!format!("{user:?}").contains("p4ss"));
     }
 }

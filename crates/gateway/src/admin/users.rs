@@ -8,6 +8,7 @@ use axum::extract::{Path, Query, State};
 use chrono::{SubsecRound, Utc};
 use fluxgate_core::admin_api::{CreateUser, Page, Role, UpdateUser, User, UserState};
 use fluxgate_core::ids::OPERATOR;
+use fluxgate_core::limits::Limits;
 use fluxgate_core::{Reason, Secret, UserId};
 use http::{HeaderMap, StatusCode};
 use tracing::info;
@@ -43,7 +44,10 @@ pub async fn create(
         email: Some(email.clone()),
         role: asked.role.unwrap_or(Role::Member),
         state: UserState::Active,
+        team: None,
+        limits: Limits::default(),
         created_at: Utc::now().trunc_subsecs(STORED_DIGITS),
+        last_seen_at: None,
     };
     let created = app.store.create_user(&user, &email, phc, OPERATOR, idempotency_key).await?;
     match created {
@@ -106,6 +110,9 @@ pub fn shape(user: UserRecord) -> User {
         email: user.email.map(|email| email.as_str().to_owned()),
         role: user.role,
         state: user.state,
+        team: user.team,
+        limits: user.limits,
         created_at: user.created_at,
+        last_seen_at: user.last_seen_at,
     }
 }

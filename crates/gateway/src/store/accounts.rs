@@ -10,7 +10,7 @@ use super::cursor::Cursor;
 use super::idempotency::claim;
 use super::time::StoredTime;
 use super::transaction::{reading, writing};
-use super::users::{FIND_USER, UserRow};
+use super::users::{FIND_USER, UserRow, select_users};
 use super::{Email, Store, StoreError, UserRecord};
 
 /// What became of making a user.
@@ -73,11 +73,10 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<UserRecord>, StoreError> {
         let rows: Vec<UserRow> = reading!(self, |tx| {
-            tx.rows(
-                "SELECT id, email, role, state, created_at FROM users WHERE id <> $1 \
-                 AND ($2 IS NULL OR (created_at, id) < ($2, $3)) \
-                 ORDER BY created_at DESC, id DESC LIMIT $4",
-            )
+            tx.rows(select_users!(
+                "WHERE id <> $1 AND ($2 IS NULL OR (created_at, id) < ($2, $3)) \
+                 ORDER BY created_at DESC, id DESC LIMIT $4"
+            ))
             .bind(OPERATOR.0)
             .bind(after.map(|cursor| StoredTime(cursor.created_at)))
             .bind(after.map(|cursor| cursor.id.0))

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use fluxgate_core::admin_api::{KeySettings, Scope, UserState};
-use fluxgate_core::limits::Limits;
 use fluxgate_core::{KeyId, Subject, UserId};
 use sqlx::types::Uuid;
 
@@ -11,7 +10,7 @@ use super::cursor::Cursor;
 use super::idempotency::claim;
 use super::time::StoredTime;
 use super::transaction::{reading, writing};
-use super::{Store, StoreError};
+use super::{Store, StoreError, limits};
 
 /// By which the first key of a database is remembered, whatever becomes of it.
 const FIRST_KEY: &str = "first_key";
@@ -261,8 +260,8 @@ fn read_settings(text: &str) -> Option<KeySettings> {
         let known = |scope: &serde_json::Value| Scope::ALL.iter().any(|one| *scope == one.name());
         scopes.retain(known);
     }
-    if let Some(limits) = stored.get_mut("limits").and_then(|limits| limits.as_object_mut()) {
-        limits.retain(|name, _| Limits::FIELDS.contains(&name.as_str()));
+    if let Some(limits) = stored.get_mut("limits") {
+        limits::keep_known(limits);
     }
     serde_json::from_value(stored).ok()
 }

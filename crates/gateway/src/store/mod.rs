@@ -12,6 +12,7 @@ mod error;
 mod idempotency;
 mod key_changes;
 mod keys;
+mod limits;
 mod users;
 
 mod postgres;

@@ -18,6 +18,11 @@ pub const POSTGRES: &[Migration] = &[
         name: "keys",
         script: include_str!("../../migrations/postgres/0002_keys.sql"),
     },
+    Migration {
+        version: 3,
+        name: "sessions",
+        script: include_str!("../../migrations/postgres/0003_sessions.sql"),
+    },
 ];
 
 pub const SQLITE: &[Migration] = &[
@@ -30,6 +35,11 @@ pub const SQLITE: &[Migration] = &[
         version: 2,
         name: "keys",
         script: include_str!("../../migrations/sqlite/0002_keys.sql"),
+    },
+    Migration {
+        version: 3,
+        name: "sessions",
+        script: include_str!("../../migrations/sqlite/0003_sessions.sql"),
     },
 ];
 

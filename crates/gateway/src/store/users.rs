@@ -1,14 +1,15 @@
 //! Users, and the first administrator: made once, from the configuration or by a one-time token.
 
 use chrono::{DateTime, Utc};
-use fluxgate_core::UserId;
 use fluxgate_core::admin_api::{Role, UserState};
 use fluxgate_core::ids::OPERATOR;
+use fluxgate_core::limits::Limits;
+use fluxgate_core::{TeamId, UserId};
 use sqlx::types::Uuid;
 
 use super::time::StoredTime;
 use super::transaction::{reading, writing};
-use super::{Email, Store, StoreError};
+use super::{Email, Store, StoreError, limits};
 
 /// A user as the database has it, less the password.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -18,7 +19,10 @@ pub struct UserRecord {
     pub email: Option<Email>,
     pub role: Role,
     pub state: UserState,
+    pub team: Option<TeamId>,
+    pub limits: Limits,
     pub created_at: DateTime<Utc>,
+    pub last_seen_at: Option<DateTime<Utc>>,
 }
 
 /// How a user is named.
@@ -40,7 +44,20 @@ pub enum FirstAdmin {
     EmailTaken,
 }
 
-pub(super) type UserRow = (Uuid, Option<String>, String, String, StoredTime);
+/// A row of [`select_users`].
+pub(super) type UserRow =
+    (Uuid, Option<String>, String, String, Option<Uuid>, String, StoredTime, Option<StoredTime>);
+
+/// The one statement that reads users, with what stands behind the table.
+macro_rules! select_users {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, email, role, state, team, limits, created_at, last_seen_at FROM users ",
+            $rest
+        )
+    };
+}
+pub(super) use select_users;
 
 impl Store {
     /// # Errors
@@ -86,7 +103,10 @@ impl Store {
             email: Some(email.clone()),
             role: Role::Admin,
             state: UserState::Active,
+            team: None,
+            limits: Limits::default(),
             created_at: now,
+            last_seen_at: None,
         };
         writing!(self, |tx| {
             // One at a time: this row stays locked until the end of the transaction.
@@ -181,8 +201,7 @@ impl Store {
 }
 
 /// Reads a user by id or by address.
-pub(super) const FIND_USER: &str =
-    "SELECT id, email, role, state, created_at FROM users WHERE id = $1 OR email = $2";
+pub(super) const FIND_USER: &str = select_users!("WHERE id = $1 OR email = $2");
 const HAS_ADMIN: &str = "SELECT EXISTS (SELECT 1 FROM users WHERE role = 'admin' AND id <> $1)";
 const HAS_SETUP_TOKEN: &str =
     "SELECT EXISTS (SELECT 1 FROM setup_tokens WHERE sha256 = $1 AND used_at IS NULL)";
@@ -190,21 +209,26 @@ const HAS_SETUP_TOKEN: &str =
 impl TryFrom<UserRow> for UserRecord {
     type Error = StoreError;
 
-    fn try_from((id, email, role, state_text, created_at): UserRow) -> Result<Self, StoreError> {
+    fn try_from(row: UserRow) -> Result<Self, StoreError> {
+        let (id, email, role, state_text, team, limits, created_at, last_seen_at) = row;
         Ok(Self {
             id: UserId(id),
             email: email.map(|email| email.parse().map_err(|_| MALFORMED)).transpose()?,
             role: role_of(&role)?,
             state: state(&state_text)?,
+            team: team.map(TeamId),
+            limits: limits::read(&limits).ok_or(MALFORMED)?,
             created_at: created_at.0,
+            last_seen_at: last_seen_at.map(|time| time.0),
         })
     }
 }
 
 const MALFORMED: StoreError = StoreError::Malformed("users");
 
-fn role_of(text: &str) -> Result<Role, StoreError> {
-    [Role::Admin, Role::Member].into_iter().find(|role| role.name() == text).ok_or(MALFORMED)
+/// A role as it is kept.
+pub(super) fn role_of(text: &str) -> Result<Role, StoreError> {
+    Role::ALL.into_iter().find(|role| role.name() == text).ok_or(MALFORMED)
 }
 
 /// A state as it is kept.

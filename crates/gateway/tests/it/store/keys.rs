@@ -276,7 +276,7 @@ async fn a_keys_owner_may_be_disabled(fresh: Fresh) {
     let mut new = new_key("a", at(0));
     new.owner = owner;
     fresh.store.create_key(new, OPERATOR, None).await.unwrap();
-    let update = UpdateUser { state: Some(UserState::Disabled), role: None };
+    let update = UpdateUser { state: Some(UserState::Disabled), ..UpdateUser::default() };
     fresh.store.update_user(owner, update, at(1)).await.unwrap();
     let record = fresh.store.find_key(&key_id("a")).await.unwrap().unwrap();
     assert_eq!(record.owner_state, UserState::Disabled);

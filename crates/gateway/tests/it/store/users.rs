@@ -98,6 +98,9 @@ async fn make_member(store: &Store, name: &str, second: i64) -> UserId {
         email: Some(address.clone()),
         role: Role::Member,
         state: UserState::Active,
+        team: None,
+        limits: Default::default(),
+        last_seen_at: None,
         created_at: at(second),
     };
     let made = store.create_user(&user, &address, None, OPERATOR, None).await.unwrap();
@@ -142,12 +145,12 @@ async fn users_are_listed_page_by_page_without_the_built_in_one(fresh: Fresh) {
 
 async fn a_user_is_changed_and_others_learn_of_it(fresh: Fresh) {
     let bob = make_member(&fresh.store, "bob", 1).await;
-    let disabled = UpdateUser { state: Some(UserState::Disabled), role: None };
+    let disabled = UpdateUser { state: Some(UserState::Disabled), ..UpdateUser::default() };
     let changed = fresh.store.update_user(bob, disabled.clone(), at(2)).await.unwrap().unwrap();
     assert_eq!((changed.role, changed.state), (Role::Member, UserState::Disabled));
     let changes = fresh.store.changes_after(0).await.unwrap();
     assert_eq!(changes.last().unwrap().subject, format!("user:{bob}"));
-    let promoted = UpdateUser { state: None, role: Some(Role::Admin) };
+    let promoted = UpdateUser { role: Some(Role::Admin), ..UpdateUser::default() };
     let changed = fresh.store.update_user(bob, promoted, at(3)).await.unwrap().unwrap();
     assert_eq!((changed.role, changed.state), (Role::Admin, UserState::Disabled));
     for nobody in [UserId::generate(), OPERATOR] {
