@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fluxgate_core::Subject;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::app::App;
+use crate::store::ChangeOf;
 
 /// Twice within the second that a revocation may take.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -30,7 +30,7 @@ pub async fn run(app: Arc<App>, mut last: i64, stop: CancellationToken) {
                 }
                 for change in changes {
                     last = last.max(change.id);
-                    apply(&app, &change.subject);
+                    apply(&app, change.of);
                 }
             }
             Err(error) => {
@@ -42,19 +42,19 @@ pub async fn run(app: Arc<App>, mut last: i64, stop: CancellationToken) {
     }
 }
 
-fn apply(app: &App, subject: &str) {
-    match subject.parse() {
-        Ok(Subject::Key(key)) => {
+fn apply(app: &App, change: ChangeOf) {
+    match change {
+        ChangeOf::Key(key) => {
             app.directory.forget();
             app.workers.forget(key);
         }
-        Ok(Subject::User(user)) => {
+        ChangeOf::User(user) => {
             app.directory.forget();
             app.workers.forget_owner(user);
         }
         // Of these nothing is remembered here.
-        Ok(Subject::Team(_) | Subject::EndUser(..) | Subject::Address(_)) => {}
+        ChangeOf::Session(_) | ChangeOf::Team(_) => {}
         // A newer replica may know more kinds.
-        Err(error) => debug!(%error, subject, "an unknown kind of change"),
+        ChangeOf::Unknown(subject) => debug!(subject, "an unknown kind of change"),
     }
 }

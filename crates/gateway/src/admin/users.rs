@@ -9,7 +9,7 @@ use chrono::{SubsecRound, Utc};
 use fluxgate_core::admin_api::{CreateUser, Page, Role, UpdateUser, User, UserState};
 use fluxgate_core::ids::OPERATOR;
 use fluxgate_core::limits::Limits;
-use fluxgate_core::{Reason, Secret, UserId};
+use fluxgate_core::{Reason, Secret, TeamId, UserId};
 use http::{HeaderMap, StatusCode};
 use tracing::info;
 
@@ -19,7 +19,7 @@ use super::problem::Problem;
 use super::{idempotency, json_body};
 use crate::app::SharedApp;
 use crate::auth::password;
-use crate::store::{CreatedUser, Email, UserRecord};
+use crate::store::{CreatedUser, Email, TeamRef, UserChange, UserRecord, UserUpdate};
 
 /// `POST /api/v1/admin/users`.
 ///
@@ -39,12 +39,16 @@ pub async fn create(
         Some(password) => Some(password::hash(Secret::from(password), app.argon2).await?),
         None => None,
     };
+    let team = match asked.team {
+        Some(team) => Some(find_team(&app, team).await?),
+        None => None,
+    };
     let user = UserRecord {
         id: UserId::generate(),
         email: Some(email.clone()),
         role: asked.role.unwrap_or(Role::Member),
         state: UserState::Active,
-        team: None,
+        team,
         limits: Limits::default(),
         created_at: Utc::now().trunc_subsecs(STORED_DIGITS),
         last_seen_at: None,
@@ -82,7 +86,8 @@ pub async fn list(
 /// refused everywhere within a second.
 ///
 /// # Errors
-/// 404 where there is no such user; 409 for the built-in one.
+/// 404 where there is no such user; 409 for the built-in one, and for what would leave no
+/// administrator.
 pub async fn update(
     State(app): State<SharedApp>,
     Path(id): Path<String>,
@@ -96,11 +101,34 @@ pub async fn update(
         return Err(Problem::new(Reason::Conflict, text));
     }
     let asked: UpdateUser = json_body::read(&headers, body).await?;
-    let user = app.store.update_user(id, asked, Utc::now()).await?.ok_or_else(unknown)?;
+    if let Some(fault) = asked.limits.as_ref().and_then(Limits::fault) {
+        return Err(Problem::new(Reason::InvalidRequest, fault));
+    }
+    let team = match asked.team {
+        Some(Some(team)) => Some(Some(find_team(&app, team).await?)),
+        Some(None) => Some(None),
+        None => None,
+    };
+    let update = UserUpdate { role: asked.role, state: asked.state, team, limits: asked.limits };
+    let user = match app.store.update_user(id, update, Utc::now()).await? {
+        UserChange::Changed(user) => user,
+        UserChange::LastAdmin => {
+            let text = "This is the last administrator: make another first.";
+            return Err(Problem::new(Reason::Conflict, text));
+        }
+        UserChange::Unknown => return Err(unknown()),
+    };
     app.directory.forget();
     app.workers.forget_owner(id);
     info!(user.id = %id, role = user.role.name(), state = user.state.name(), "a user was changed");
     Ok(Json(shape(user)))
+}
+
+async fn find_team(app: &SharedApp, team: String) -> Result<TeamId, Problem> {
+    let by = team.parse().map_or(TeamRef::Name(team), TeamRef::Id);
+    let found = app.store.find_team(&by).await?;
+    let unknown = || Problem::new(Reason::InvalidRequest, "`team`: there is no such team.");
+    found.map(|team| team.id).ok_or_else(unknown)
 }
 
 /// A user as our API shows them.

@@ -12,8 +12,8 @@ use tracing::debug;
 use crate::store::Store;
 
 const WRITE_EVERY: Duration = Duration::from_secs(30);
-/// In one transaction, which has two seconds.
-const WRITTEN_AT_ONCE: usize = 500;
+/// In one transaction, which has two seconds for them and their owners.
+const WRITTEN_AT_ONCE: usize = 250;
 /// Keys whose use waits to be written: while the store is away, those beyond are forgotten.
 const WAITING_MAX: usize = 100_000;
 

@@ -1,17 +1,15 @@
-//! Users as an administrator makes, lists and changes them.
+//! Users as an administrator makes and lists them.
 
-use chrono::{DateTime, Utc};
-use fluxgate_core::admin_api::UpdateUser;
+use fluxgate_core::UserId;
 use fluxgate_core::ids::OPERATOR;
-use fluxgate_core::{Subject, UserId};
 
-use super::changes::{self, note_change};
 use super::cursor::Cursor;
 use super::idempotency::claim;
+use super::teams::hold_team;
 use super::time::StoredTime;
 use super::transaction::{reading, writing};
-use super::users::{FIND_USER, UserRow, select_users};
-use super::{Email, Store, StoreError, UserRecord};
+use super::users::{UserRow, insert_user, select_users};
+use super::{Email, Store, StoreError, UserRecord, limits};
 
 /// What became of making a user.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,19 +41,8 @@ impl Store {
                 let id = id.parse().map_err(|_| StoreError::Malformed("idempotency"))?;
                 return Ok(CreatedUser::AlreadyCreated(id));
             }
-            let made = tx
-                .sql(
-                    "INSERT INTO users (id, email, role, password_hash, created_at) \
-                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
-                )
-                .bind(user.id.0)
-                .bind(email.as_str().to_owned())
-                .bind(user.role.name())
-                .bind(password_phc.clone())
-                .bind(StoredTime(user.created_at))
-                .execute(tx.connection())
-                .await?;
-            if made.rows_affected() == 0 {
+            let user = UserRecord { team: hold_team!(tx, user.team), ..user.clone() };
+            if !insert_user!(tx, user, email, password_phc.clone()) {
                 // The idempotency key stays free: the request may be repeated with another address.
                 return Ok(CreatedUser::EmailTaken);
             }
@@ -85,38 +72,6 @@ impl Store {
             .await?
         })?;
         rows.into_iter().map(UserRecord::try_from).collect()
-    }
-
-    /// Changes what is given, and tells the other replicas; `None` where there is no such person.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn update_user(
-        &self,
-        user: UserId,
-        update: UpdateUser,
-        now: DateTime<Utc>,
-    ) -> Result<Option<UserRecord>, StoreError> {
-        writing!(self, |tx| {
-            let changed = tx
-                .sql(
-                    "UPDATE users SET role = coalesce($2, role), state = coalesce($3, state) \
-                     WHERE id = $1 AND id <> $4",
-                )
-                .bind(user.0)
-                .bind(update.role.map(|role| role.name()))
-                .bind(update.state.map(|state| state.name()))
-                .bind(OPERATOR.0)
-                .execute(tx.connection())
-                .await?;
-            if changed.rows_affected() == 0 {
-                return Ok(None);
-            }
-            note_change!(tx, changes::USER, Subject::User(user).to_string(), now);
-            let row = tx.rows(FIND_USER).bind(user.0).bind(None::<String>);
-            let row: UserRow = row.fetch_one(tx.connection()).await?;
-            Some(UserRecord::try_from(row)?)
-        })
     }
 }
 

@@ -2,6 +2,7 @@
 //! where nothing faster reaches them.
 
 use chrono::TimeDelta;
+use fluxgate_core::{KeyId, SessionId, Subject, TeamId, UserId};
 
 use super::transaction::reading;
 use super::{Store, StoreError};
@@ -10,6 +11,11 @@ use super::{Store, StoreError};
 pub const KEY: &str = "key";
 /// The kind of a change of a user's facts, which concern all of their keys.
 pub const USER: &str = "user";
+/// The kind of a change of a team's facts, which concern all of its members.
+pub const TEAM: &str = "team";
+/// The kind of a session's end; its subject is [`session`].
+pub const SESSION: &str = "session";
+const SESSION_PREFIX: &str = "session:";
 /// How long a change is listed: longer than any replica uses facts that it read before.
 pub const CHANGES_KEPT: TimeDelta = TimeDelta::hours(1);
 /// In one answer; a reader that gets as many asks again.
@@ -20,9 +26,21 @@ const CHANGES_MAX: i64 = 1_000;
 pub struct Change {
     /// Ids rise by one in the order in which changes took effect.
     pub id: i64,
-    /// Whose facts have to be read anew, as a [`Subject`](fluxgate_core::Subject) is written. A
-    /// newer version may write what this one can't read.
-    pub subject: String,
+    pub of: ChangeOf,
+}
+
+/// Whose facts have to be read anew.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ChangeOf {
+    Key(KeyId),
+    /// All of theirs: keys, sessions.
+    User(UserId),
+    /// It has ended.
+    Session(SessionId),
+    /// Members may have been taken out of it.
+    Team(TeamId),
+    /// What a newer version wrote, as it stands there.
+    Unknown(String),
 }
 
 impl Store {
@@ -43,14 +61,34 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn changes_after(&self, id: i64) -> Result<Vec<Change>, StoreError> {
-        let rows: Vec<(i64, String)> = reading!(self, |tx| {
-            tx.rows("SELECT id, subject FROM changes WHERE id > $1 ORDER BY id LIMIT $2")
+        let rows: Vec<(i64, String, String)> = reading!(self, |tx| {
+            tx.rows("SELECT id, kind, subject FROM changes WHERE id > $1 ORDER BY id LIMIT $2")
                 .bind(id)
                 .bind(CHANGES_MAX)
                 .fetch_all(tx.connection())
                 .await?
         })?;
-        Ok(rows.into_iter().map(|(id, subject)| Change { id, subject }).collect())
+        let change =
+            |(id, kind, subject): (i64, String, String)| Change { id, of: of(&kind, subject) };
+        Ok(rows.into_iter().map(change).collect())
+    }
+}
+
+/// How a session is written as the subject of a change.
+pub fn session(id: SessionId) -> String {
+    format!("{SESSION_PREFIX}{id}")
+}
+
+fn of(kind: &str, subject: String) -> ChangeOf {
+    if kind == SESSION {
+        let id = subject.strip_prefix(SESSION_PREFIX).and_then(|id| id.parse().ok());
+        return id.map_or(ChangeOf::Unknown(subject), ChangeOf::Session);
+    }
+    match subject.parse() {
+        Ok(Subject::Key(key)) if kind == KEY => ChangeOf::Key(key),
+        Ok(Subject::User(user)) if kind == USER => ChangeOf::User(user),
+        Ok(Subject::Team(team)) if kind == TEAM => ChangeOf::Team(team),
+        _ => ChangeOf::Unknown(subject),
     }
 }
 

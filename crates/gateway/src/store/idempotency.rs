@@ -9,7 +9,7 @@ pub const KEPT: TimeDelta = TimeDelta::hours(24);
 /// the object that an earlier request made under it, or `None` where the key is free. Without a key
 /// there is nothing to claim.
 macro_rules! claim {
-    ($tx:ident, $caller:expr, $route:literal, $key:expr, $object:expr, $now:expr) => {{
+    ($tx:ident, $caller:expr, $route:expr, $key:expr, $object:expr, $now:expr) => {{
         let earlier: Option<(String,)> = match $key {
             None => None,
             Some(key) => {
@@ -24,7 +24,7 @@ macro_rules! claim {
                          VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
                     )
                     .bind($caller.0)
-                    .bind($route)
+                    .bind($route.to_owned())
                     .bind(key.to_owned())
                     .bind($object.to_string())
                     .bind(StoredTime($now))
@@ -37,7 +37,8 @@ macro_rules! claim {
                         "SELECT object_id FROM idempotency \
                          WHERE caller = $1 AND route = $2 AND key = $3",
                     );
-                    let earlier = earlier.bind($caller.0).bind($route).bind(key.to_owned());
+                    let earlier = earlier.bind($caller.0);
+                    let earlier = earlier.bind($route.to_owned()).bind(key.to_owned());
                     Some(earlier.fetch_one($tx.connection()).await?)
                 }
             }

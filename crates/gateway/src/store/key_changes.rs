@@ -1,15 +1,18 @@
 //! What becomes of a key in its life: other settings, another secret, its use.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 use fluxgate_core::admin_api::UpdateKey;
 use fluxgate_core::{KeyId, Subject};
+use sqlx::types::Uuid;
 
 use super::changes::{self, note_change};
 use super::keys::{KeyRecord, KeyRow, select_keys, settings_text};
 use super::time::StoredTime;
 use super::transaction::writing;
+use super::users::{hold_operator, note_seen};
 use super::{Store, StoreError};
 
 /// What became of a rotation.
@@ -115,21 +118,34 @@ impl Store {
         })
     }
 
-    /// Notes when keys were last used. An older time changes nothing, and nobody is told.
+    /// Notes when keys were last used, and so their owners. An older time changes nothing, and
+    /// nobody is told.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn note_used(&self, used: &[(KeyId, SystemTime)]) -> Result<(), StoreError> {
         writing!(self, |tx| {
+            let mut seen: BTreeMap<Uuid, DateTime<Utc>> = BTreeMap::new();
             for (key, at) in used {
-                tx.sql(
-                    "UPDATE api_keys SET last_used_at = $2 \
-                     WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)",
-                )
-                .bind(key.to_string())
-                .bind(StoredTime(DateTime::<Utc>::from(*at)))
-                .execute(tx.connection())
-                .await?;
+                let at = DateTime::<Utc>::from(*at);
+                let owner: Option<(Uuid,)> = tx
+                    .rows(
+                        "UPDATE api_keys SET last_used_at = $2 WHERE id = $1 \
+                         AND (last_used_at IS NULL OR last_used_at < $2) RETURNING owner",
+                    )
+                    .bind(key.to_string())
+                    .bind(StoredTime(at))
+                    .fetch_optional(tx.connection())
+                    .await?;
+                if let Some((owner,)) = owner {
+                    let latest = seen.entry(owner).or_insert(at);
+                    *latest = at.max(*latest);
+                }
+            }
+            // Many users' rows are about to be locked.
+            hold_operator!(tx);
+            for (owner, at) in &seen {
+                note_seen!(tx, *owner, *at);
             }
         })
     }

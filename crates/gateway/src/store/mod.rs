@@ -1,18 +1,31 @@
 //! The accounts: users, keys, and what the deployment made once. They live in Postgres, which all
 //! replicas share, or in a SQLite file; both have the same tables and get the same statements.
 //!
-//! Every call is one transaction of at most two seconds. It must not know HTTP, nor what a key
-//! looks like beyond its id and the hash of its secret.
+//! Every call is one transaction of at most two seconds. It must not know HTTP, nor what a key or
+//! a token looks like beyond its id and the hash of its secret.
+//!
+//! Where a decision depends on rows, a statement that changes nothing locks one of them first.
+//! Rows are locked in one order, so that no two calls wait for each other: idempotency keys, keys,
+//! the built-in user, teams, invitations, users, their sessions and links, the counter of changes.
 
+mod account_changes;
 mod accounts;
+mod audit;
 mod changes;
 mod cursor;
 mod email;
 mod error;
+mod expired;
 mod idempotency;
 mod key_changes;
 mod keys;
 mod limits;
+mod link_uses;
+mod links;
+mod passwords;
+mod session_changes;
+mod sessions;
+mod teams;
 mod users;
 
 mod postgres;
@@ -24,13 +37,20 @@ mod transaction;
 use fluxgate_core::config::Pooler;
 use fluxgate_core::secret::SecretUrl;
 
+pub use account_changes::{UserChange, UserUpdate};
 pub use accounts::CreatedUser;
-pub use changes::Change;
+pub use audit::{AUDIT_AT_ONCE, AuditFilter, AuditRecord};
+pub use changes::{Change, ChangeOf};
 pub use cursor::{Cursor, MalformedCursor};
 pub use email::{Email, MalformedEmail};
 pub use error::StoreError;
 pub use key_changes::Rotation;
 pub use keys::{CreateOutcome, KeyRecord, NewKeyRecord, Revocation};
+pub use link_uses::Registered;
+pub use links::{InviteRecord, LinkAbout, LinkCreation, NewLink};
+pub use session_changes::Refreshed;
+pub use sessions::{NewSession, SessionRecord};
+pub use teams::{CreatedTeam, TeamChange, TeamRecord, TeamRef};
 pub use users::{FirstAdmin, UserRecord, UserRef};
 
 use postgres::Postgres;

@@ -23,7 +23,7 @@ const CONNECTIONS_MAX: u32 = 8;
 /// Unused ones are given back after this.
 const IDLE_MAX: Duration = Duration::from_secs(5 * 60);
 /// Statements kept by each connection: more than there are in this folder.
-const STATEMENTS_MAX: usize = 64;
+const STATEMENTS_MAX: usize = 128;
 /// To connect and to be let in, at start.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// To bring the schema up to date, and before that to wait for another replica that does.

@@ -59,6 +59,56 @@ macro_rules! select_users {
 }
 pub(super) use select_users;
 
+/// Keeps a user, in the transaction that may; gives whether it did: not where the address is
+/// another's.
+macro_rules! insert_user {
+    ($tx:ident, $user:expr, $email:expr, $password_phc:expr) => {
+        $tx.sql(
+            "INSERT INTO users (id, email, role, state, password_hash, team, limits, created_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+        )
+        .bind($user.id.0)
+        .bind($email.as_str().to_owned())
+        .bind($user.role.name())
+        .bind($user.state.name())
+        .bind($password_phc)
+        .bind($user.team.map(|team| team.0))
+        .bind(limits::text(&$user.limits))
+        .bind(StoredTime($user.created_at))
+        .execute($tx.connection())
+        .await?
+        .rows_affected()
+            == 1
+    };
+}
+pub(super) use insert_user;
+
+/// Locks the built-in user's row: who does so is alone until the end of the transaction.
+macro_rules! hold_operator {
+    ($tx:ident) => {
+        $tx.sql("UPDATE users SET state = state WHERE id = $1")
+            .bind(fluxgate_core::ids::OPERATOR.0)
+            .execute($tx.connection())
+            .await?;
+    };
+}
+pub(super) use hold_operator;
+
+/// Notes when a user was last seen. An older time changes nothing, and nobody is told.
+macro_rules! note_seen {
+    ($tx:ident, $user:expr, $at:expr) => {
+        $tx.sql(
+            "UPDATE users SET last_seen_at = $2 \
+             WHERE id = $1 AND (last_seen_at IS NULL OR last_seen_at < $2)",
+        )
+        .bind($user)
+        .bind(StoredTime($at))
+        .execute($tx.connection())
+        .await?;
+    };
+}
+pub(super) use note_seen;
+
 impl Store {
     /// # Errors
     /// [`StoreError`].
@@ -110,10 +160,7 @@ impl Store {
         };
         writing!(self, |tx| {
             // One at a time: this row stays locked until the end of the transaction.
-            tx.sql("UPDATE users SET state = state WHERE id = $1")
-                .bind(OPERATOR.0)
-                .execute(tx.connection())
-                .await?;
+            hold_operator!(tx);
             let token_fits = match setup_token_sha256 {
                 None => true,
                 Some(token) => {
@@ -136,18 +183,7 @@ impl Store {
             } else if exists {
                 FirstAdmin::Exists
             } else {
-                let made = tx
-                    .sql(
-                        "INSERT INTO users (id, email, role, password_hash, created_at) \
-                         VALUES ($1, $2, 'admin', $3, $4) ON CONFLICT DO NOTHING",
-                    )
-                    .bind(admin.id.0)
-                    .bind(email.as_str().to_owned())
-                    .bind(password_phc.to_owned())
-                    .bind(StoredTime(now))
-                    .execute(tx.connection())
-                    .await?;
-                if made.rows_affected() == 0 {
+                if !insert_user!(tx, admin, email, Some(password_phc.to_owned())) {
                     // The token may be used again, with another address.
                     return Ok(FirstAdmin::EmailTaken);
                 }
