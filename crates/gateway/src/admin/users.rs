@@ -17,7 +17,7 @@ use super::list_query::ListQuery;
 use super::problem::Problem;
 use super::{idempotency, json_body};
 use crate::app::SharedApp;
-use crate::auth::password;
+use crate::auth::password::NewPassword;
 use crate::store::{CreatedUser, Email, UserRecord};
 
 /// `POST /api/v1/admin/users`.
@@ -35,7 +35,10 @@ pub async fn create(
     let email: Email =
         asked.email.parse().map_err(|_| Problem::new(Reason::InvalidRequest, expected))?;
     let phc = match asked.password {
-        Some(password) => Some(password::hash(Secret::from(password), app.argon2).await?),
+        Some(password) => {
+            let password = NewPassword::check(Secret::from(password), &[email.as_str()])?;
+            Some(app.passwords.hash(password).await?)
+        }
         None => None,
     };
     let user = UserRecord {

@@ -1,92 +1,154 @@
-//! Passwords: hashed with Argon2id, on threads that may block, a few at a time.
+//! Passwords: which ones a new account may have, and how they are kept. It knows nothing of users,
+//! routes or stores.
 
+mod common;
+mod cost;
+mod hasher;
+
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::{Algorithm, Params, PasswordHasher, Version};
-use fluxgate_core::{Secret, config};
+use fluxgate_core::Secret;
 use thiserror::Error;
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
+
+pub use cost::Verified;
+pub use hasher::PasswordHasher;
 
 /// Bytes of a password: long enough to need no rules about its characters, short enough that
 /// hashing one costs what it should.
-pub const BYTES: std::ops::RangeInclusive<usize> = 15..=1024;
-/// Each takes 19 MiB and 60 ms of a core, by default.
-const HASHED_AT_ONCE: usize = 2;
-/// Whoever can't have a turn within this is told to come again.
-const TURN_WITHIN: Duration = Duration::from_secs(5);
-const RETRY_AFTER: Duration = Duration::from_secs(5);
+pub const BYTES: RangeInclusive<usize> = 15..=1_024;
 
-/// The process has so many turns, however many ask.
-static TURNS: Semaphore = Semaphore::const_new(HASHED_AT_ONCE);
+/// A password that somebody may choose.
+#[derive(Debug)]
+pub struct NewPassword(Secret);
 
-/// Why a password can't be hashed.
+/// Why nobody may choose this password.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum PasswordFault {
+    #[error("too short: use 15 bytes or more, such as a few words that don't belong together")]
+    TooShort,
+    #[error("too long: use 1024 bytes or fewer")]
+    TooLong,
+    #[error(
+        "too common: it would be among the first guesses; use a few words that don't belong together"
+    )]
+    Common,
+    #[error(
+        "too easy to guess: it is the account's own name; use a few words that don't belong together"
+    )]
+    OwnName,
+}
+
+/// Why a password can't be hashed or checked.
 #[derive(Debug, Error)]
 pub enum PasswordError {
-    #[error("a password has 15 to 1024 bytes")]
-    Length,
+    #[error(transparent)]
+    Fault(#[from] PasswordFault),
     #[error("too many passwords are being checked")]
     Busy { retry_after: Duration },
     #[error("can't hash a password: {0}")]
-    Hash(#[from] argon2::password_hash::Error),
-    #[error("can't hash a password with these parameters: {0}")]
-    Parameters(#[from] argon2::Error),
-    #[error("the thread that hashes a password failed: {0}")]
-    Thread(#[from] tokio::task::JoinError),
+    Hash(#[source] argon2::password_hash::Error),
+    #[error("the stored hash of a password can't be read: {0}")]
+    Stored(#[source] argon2::password_hash::Error),
+    #[error("the thread that hashed a password failed")]
+    Thread,
 }
 
-/// Hashes a new password with a salt of its own: a PHC string, which names its parameters.
-///
-/// # Errors
-/// [`PasswordError::Length`] is the caller's fault, [`PasswordError::Busy`] passes.
-pub async fn hash(password: Secret, cost: config::Argon2) -> Result<String, PasswordError> {
-    if !BYTES.contains(&password.expose().len()) {
-        return Err(PasswordError::Length);
+impl NewPassword {
+    /// Holds a password against the policy. `names` are what the account is known by: addresses of
+    /// mail, of which the part before the `@` counts too.
+    ///
+    /// # Errors
+    /// [`PasswordFault`], the caller's own.
+    pub fn check(password: Secret, names: &[&str]) -> Result<Self, PasswordFault> {
+        let text = password.expose();
+        if text.len() < *BYTES.start() {
+            return Err(PasswordFault::TooShort);
+        }
+        if text.len() > *BYTES.end() {
+            return Err(PasswordFault::TooLong);
+        }
+        let locals = names.iter().filter_map(|name| Some(name.split_once('@')?.0));
+        if names.iter().copied().chain(locals).any(|name| is_repeated_name(text, name)) {
+            return Err(PasswordFault::OwnName);
+        }
+        if common::is_common(text) {
+            return Err(PasswordFault::Common);
+        }
+        Ok(Self(password))
     }
-    let turn = match timeout(TURN_WITHIN, TURNS.acquire()).await {
-        Ok(Ok(turn)) => turn,
-        // The semaphore is never closed.
-        Ok(Err(_)) | Err(_) => return Err(PasswordError::Busy { retry_after: RETRY_AFTER }),
-    };
-    let hashing = tokio::task::spawn_blocking(move || {
-        // Held by the work itself: who stops waiting for it doesn't make room.
-        let _turn = turn;
-        hash_now(&password, cost)
-    });
-    hashing.await?
+
+    fn as_bytes(&self) -> &[u8] {
+        self.0.expose().as_bytes()
+    }
 }
 
-fn hash_now(password: &Secret, cost: config::Argon2) -> Result<String, PasswordError> {
-    let params = Params::new(cost.memory_kib, cost.iterations, cost.parallelism, None)?;
-    let argon2 = argon2::Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-    let hash: PasswordHash = argon2.hash_password(password.expose().as_bytes())?;
-    Ok(hash.to_string())
+/// The whole name, once or over and over, in any case.
+fn is_repeated_name(password: &str, name: &str) -> bool {
+    let small = |text| str::chars(text).flat_map(char::to_lowercase);
+    let (chars, name_chars) = (small(password).count(), small(name).count());
+    name_chars > 0
+        && chars.is_multiple_of(name_chars)
+        && small(password).eq(small(name).cycle().take(chars))
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use argon2::PasswordVerifier;
-
     use super::*;
 
-    #[tokio::test]
-    async fn a_hash_verifies_its_password_and_names_its_cost() {
-        let phc = hash("correct horse battery".into(), config::Argon2::default()).await.unwrap();
-        assert!(phc.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{phc}");
-        let parsed = PasswordHash::new(&phc).unwrap();
-        let verifies =
-            |password: &[u8]| argon2::Argon2::default().verify_password(password, &parsed).is_ok();
-        assert!(verifies(b"correct horse battery"));
-        assert!(!verifies(b"correct horse batterz"));
+    fn check(password: &str) -> Result<(), PasswordFault> {
+        NewPassword::check(password.into(), &["Ada@Example.org", "kim"]).map(|_| ())
     }
 
-    #[tokio::test]
-    async fn a_password_is_neither_short_nor_endless() {
-        for length in [0, 14, 1025] {
-            let outcome = hash("x".repeat(length).into(), config::Argon2::default()).await;
-            assert!(matches!(outcome, Err(PasswordError::Length)), "{length}");
+    #[test]
+    fn a_password_has_15_to_1024_bytes_and_no_other_form() {
+        for (password, outcome) in [
+            ("", Err(PasswordFault::TooShort)),
+            ("fourteen bytes", Err(PasswordFault::TooShort)),
+            ("fifteen bytes !", Ok(())),
+            // Bytes, not characters.
+            ("żółć żółć", Ok(())),
+            ("CORRECT HORSE BATTERY", Ok(())),
+        ] {
+            assert_eq!(check(password), outcome, "{password}");
         }
+        let long = "correct horse battery ".repeat(47);
+        assert_eq!(check(&long[..1_024]), Ok(()));
+        assert_eq!(check(&long[..1_025]), Err(PasswordFault::TooLong));
+    }
+
+    #[test]
+    fn a_common_password_is_refused() {
+        assert_eq!(check("passwordpassword"), Err(PasswordFault::Common));
+        assert_eq!(check("qwertyuiopasdfgh"), Err(PasswordFault::Common));
+        assert_eq!(check("manchesterunited"), Err(PasswordFault::Common));
+    }
+
+    #[test]
+    fn the_accounts_own_name_is_refused_and_a_phrase_with_it_is_not() {
+        for password in [
+            "ada@example.org",
+            "ADA@EXAMPLE.ORG",
+            "ada@example.orgada@example.org",
+            "adaadaadaadaada",
+            "AdaAdaAdaAdaAdaAda",
+            "KimKimKimKimKim",
+        ] {
+            assert_eq!(check(password), Err(PasswordFault::OwnName), "{password}");
+        }
+        for password in ["ada@example.org1", "ada has a horse and a goat", "example.org is ours"] {
+            assert_eq!(check(password), Ok(()), "{password}");
+        }
+        let nameless = NewPassword::check("correct horse battery".into(), &["", "@example.org"]);
+        assert!(nameless.is_ok());
+    }
+
+    #[test]
+    fn a_fault_says_what_to_do_and_nothing_shows_the_password() {
+        let faults = [PasswordFault::TooShort, PasswordFault::Common, PasswordFault::OwnName];
+        assert!(faults.iter().all(|fault| fault.to_string().contains("a few words")));
+        let password = NewPassword::check("correct horse battery".into(), &[]).unwrap();
+        assert_eq!(format!("{password:?}"), "NewPassword(***)");
     }
 }
