@@ -151,6 +151,10 @@ reasons! {
     InvalidToken = FORBIDDEN, "invalid_token", Client;
     /// The accounts store can't answer.
     StoreUnavailable = SERVICE_UNAVAILABLE, "store_unavailable", Gateway;
+    /// As many passwords are being checked as there may be at once.
+    PasswordsBusy = SERVICE_UNAVAILABLE, "passwords_busy", Gateway;
+    /// Too many attempts to log in have failed: the next one has to wait.
+    LoginThrottled = TOO_MANY_REQUESTS, "login_throttled", Client;
 
     // The rest.
     /// The client went away; nobody reads this answer.

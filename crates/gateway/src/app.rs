@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use axum::Router;
 use fluxgate_core::Secret;
-use fluxgate_core::config::{Argon2, Models};
+use fluxgate_core::config::Models;
 use ipnet::IpNet;
 use tokio::runtime::Handle;
 use url::Url;
 
 use crate::auth::directory::KeyDirectory;
+use crate::auth::password::PasswordHasher;
 use crate::listen::ListenerKind;
 use crate::listen::accepted::ConnectionCount;
 use crate::proxy::body::BodyBudget;
@@ -32,7 +33,7 @@ pub struct App {
     /// What a reload may change.
     pub settings: ArcSwap<Settings>,
     pub admin_token: Secret,
-    pub argon2: Argon2,
+    pub passwords: PasswordHasher,
     pub replica: Box<str>,
     pub store: Store,
     pub redis: Option<RedisProbe>,

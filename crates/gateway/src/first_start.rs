@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::auth::api_key::NewKey;
-use crate::auth::password::{self, PasswordError};
+use crate::auth::password::{NewPassword, PasswordError, PasswordHasher};
 use crate::data_folder::write_private;
 use crate::store::{Email, FirstAdmin, NewKeyRecord, Store, StoreError};
 
@@ -68,6 +68,7 @@ pub enum FirstStartError {
 /// [`FirstStartError`].
 pub async fn prepare(
     store: &Store,
+    passwords: &PasswordHasher,
     config: &Config,
     data_dir: &Path,
     make_first_key: bool,
@@ -75,7 +76,7 @@ pub async fn prepare(
     let mut made = FirstStart::default();
     let mut has_admin = store.has_admin().await?;
     if !has_admin {
-        made.admin_created = make_admin(store, config).await?;
+        made.admin_created = make_admin(store, passwords, config).await?;
         has_admin = made.admin_created || store.has_admin().await?;
     }
     if has_admin {
@@ -91,13 +92,19 @@ pub async fn prepare(
 }
 
 /// The administrator that the configuration names, if it does.
-async fn make_admin(store: &Store, config: &Config) -> Result<bool, FirstStartError> {
+async fn make_admin(
+    store: &Store,
+    passwords: &PasswordHasher,
+    config: &Config,
+) -> Result<bool, FirstStartError> {
     let (Some(email), Some(password)) = (&config.auth.admin_email, &config.auth.admin_password)
     else {
         return Ok(false);
     };
     let email: Email = email.parse().map_err(|_| FirstStartError::Email)?;
-    let phc = password::hash(password.clone(), config.auth.argon2).await?;
+    let password =
+        NewPassword::check(password.clone(), &[email.as_str()]).map_err(PasswordError::Fault)?;
+    let phc = passwords.hash(password).await?;
     match store.create_first_admin(&email, &phc, None, Utc::now()).await? {
         FirstAdmin::Created(_) => Ok(true),
         // Another replica was faster.

@@ -36,6 +36,7 @@ pub mod first_start;
 pub mod log;
 
 pub use app::SharedApp;
+pub use auth::password;
 pub use listen::ListenerKind;
 pub use reload::ReadAgain;
 pub use start::{Running, Setup, StartError, start};

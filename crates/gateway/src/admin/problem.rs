@@ -18,6 +18,7 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use tracing::{error, warn};
 
+use crate::auth::password::{PasswordError, PasswordFault};
 use crate::store::StoreError;
 
 pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -132,6 +133,27 @@ impl From<StoreError> for Problem {
     }
 }
 
+impl From<PasswordFault> for Problem {
+    fn from(fault: PasswordFault) -> Self {
+        Self::new(Reason::InvalidRequest, format!("`password`: {fault}."))
+    }
+}
+
+impl From<PasswordError> for Problem {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Fault(fault) => fault.into(),
+            PasswordError::Busy { retry_after } => {
+                let text = "Too many passwords are being checked. Try again shortly.";
+                Self::new(Reason::PasswordsBusy, text).retry_after(retry_after)
+            }
+            PasswordError::Hash(_) | PasswordError::Stored(_) | PasswordError::Thread => {
+                Self::internal(error)
+            }
+        }
+    }
+}
+
 /// Outermost around the routes: puts the request's id into a problem, and its cause into the log.
 pub async fn name_the_request(request: Request, next: Next) -> Response {
     let request_id = request.extensions().get::<RequestId>().copied();
@@ -220,5 +242,22 @@ mod tests {
         assert_eq!(away.headers()[RETRY_AFTER], "2");
         let broken = Problem::from(StoreError::Malformed("api_keys")).into_response();
         assert_eq!(broken.status(), 500);
+    }
+
+    #[test]
+    fn a_refused_password_is_400_a_full_queue_503_and_a_fault_of_ours_500() {
+        let refused = Problem::from(PasswordError::Fault(PasswordFault::TooShort));
+        assert!(refused.detail.starts_with("`password`: too short"), "{}", refused.detail);
+        assert_eq!(
+            (refused.reason, refused.reason.status().as_u16()),
+            (Reason::InvalidRequest, 400)
+        );
+        let retry_after = Duration::from_secs(2);
+        let busy = Problem::from(PasswordError::Busy { retry_after }).into_response();
+        assert_eq!(
+            (busy.status().as_u16(), &busy.headers()[RETRY_AFTER]),
+            (503, &"2".parse().unwrap())
+        );
+        assert_eq!(Problem::from(PasswordError::Thread).into_response().status(), 500);
     }
 }

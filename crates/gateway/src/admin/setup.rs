@@ -12,7 +12,7 @@ use tracing::info;
 use super::problem::Problem;
 use super::{json_body, origin, users};
 use crate::app::SharedApp;
-use crate::auth::password::{self, PasswordError};
+use crate::auth::password::NewPassword;
 use crate::first_start::token_sha256;
 use crate::store::{Email, FirstAdmin};
 
@@ -37,7 +37,8 @@ pub async fn set_up(
         .email
         .parse()
         .map_err(|_| Problem::new(Reason::InvalidRequest, "`email`: expected an email address."))?;
-    let phc = password::hash(Secret::from(asked.password), app.argon2).await?;
+    let password = NewPassword::check(Secret::from(asked.password), &[email.as_str()])?;
+    let phc = app.passwords.hash(password).await?;
     match app.store.create_first_admin(&email, &phc, Some(&token), Utc::now()).await? {
         FirstAdmin::Created(user) => {
             info!(user.id = %user.id, "the first administrator was set up");
@@ -53,21 +54,4 @@ pub async fn set_up(
 fn token_refused() -> Problem {
     let text = "This setup link was used, or isn't this deployment's.";
     Problem::new(Reason::InvalidToken, text)
-}
-
-impl From<PasswordError> for Problem {
-    fn from(error: PasswordError) -> Self {
-        match error {
-            PasswordError::Length => {
-                Self::new(Reason::InvalidRequest, "`password`: 15 to 1024 bytes.")
-            }
-            PasswordError::Busy { retry_after } => {
-                let text = "Too many passwords are being checked. Try again shortly.";
-                Self::new(Reason::StoreUnavailable, text).retry_after(retry_after)
-            }
-            PasswordError::Hash(_) | PasswordError::Parameters(_) | PasswordError::Thread(_) => {
-                Self::internal(error)
-            }
-        }
-    }
 }

@@ -30,7 +30,7 @@ pub enum StartError {
     Upstream(#[from] UnusableUpstream),
     #[error("{0}: not given")]
     Missing(&'static str),
-    #[error("can't start a data thread: {0}")]
+    #[error("can't start a thread: {0}")]
     Thread(#[source] io::Error),
     #[error("metrics: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Listening};
 use crate::auth::directory::KeyDirectory;
+use crate::auth::password::PasswordHasher;
 use crate::auth::pseudonym::Pseudonyms;
 use crate::data_folder::{DataFolder, Ports};
 use crate::listen::accepted::ConnectionCount;
@@ -79,9 +80,10 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
         None => None,
     };
     let bound = bind::bind_all(&config, &movable)?;
+    let passwords = PasswordHasher::start(config.auth.argon2).map_err(StartError::Thread)?;
     // What is made here is told once: nothing that often fails comes after it.
     let first_start =
-        first_start::prepare(&store, &config, &config.data_dir, make_first_key).await?;
+        first_start::prepare(&store, &passwords, &config, &config.data_dir, make_first_key).await?;
 
     let stop = Stop::default();
     let (workers, queues) = Workers::new(config::workers(&config));
@@ -89,7 +91,8 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
     let last_change = store.last_change().await?;
     let people = Pseudonyms::new(&store.deployment_secret().await?);
     let recorder = Recorder::new(Metrics::new()?, people);
-    let app = build(&config, store, recorder, certificate.as_ref(), workers, reloads, &stop)?;
+    let certificate_now = certificate.as_ref();
+    let app = build(&config, store, passwords, recorder, certificate_now, workers, reloads, &stop)?;
     let app = Arc::new(app);
     app.upstreams.set(config::upstreams(&config))?;
 
@@ -128,6 +131,7 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
 fn build(
     config: &Config,
     store: Store,
+    passwords: PasswordHasher,
     recorder: Arc<Recorder>,
     certificate: Option<&Arc<Certificate>>,
     workers: Arc<Workers>,
@@ -140,7 +144,7 @@ fn build(
     Ok(App {
         settings: ArcSwap::from_pointee(config::settings(config)),
         admin_token: admin_token.ok_or(StartError::Missing("auth.admin_token"))?,
-        argon2: config.auth.argon2,
+        passwords,
         replica: config::replica(config),
         directory: KeyDirectory::new(store.clone(), control.clone()),
         store,
