@@ -6,7 +6,12 @@
 // said when that went well; data-signs-in, where it starts a session. A field: its name is the
 // member of the body, data-fault the sentence about a bad value, data-token marks the token's.
 
-/** @typedef {{detail?: string, title?: string}} Problem */
+/**
+ * What the gateway says of a refusal (RFC 9457).
+ * @typedef {object} Problem
+ * @property {string} [detail]
+ * @property {string} [title]
+ */
 
 const ME_ROUTE = "/api/v1/auth/me";
 const PASSWORD_BYTES_MIN = 15;
