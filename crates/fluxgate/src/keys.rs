@@ -1,6 +1,6 @@
 //! `fluxgate keys`: makes, lists, rotates and revokes API keys.
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use fluxgate_core::KeyId;
 use fluxgate_core::admin_api::{CreateKey, CreatedKey, Key, Page, RotateKey, Scope};
@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::failure::Failure;
 use crate::gateway_client::GatewayClient;
+use crate::moment;
 use crate::output::{self, Format};
 use crate::settings::Settings;
 
@@ -137,7 +138,7 @@ async fn make(gateway: &GatewayClient, create: &Create, format: Format) -> Resul
     let ask = CreateKey {
         name: create.name.clone(),
         user: create.user.clone(),
-        expires_at: create.expires.map(from_now).transpose()?,
+        expires_at: create.expires.map(moment::expiry).transpose()?,
         scopes: given(&create.scopes),
         models: given(&create.models),
         ips: given(&create.ips),
@@ -174,10 +175,10 @@ fn show(key: CreatedKey, format: Format) -> Result<(), Failure> {
                 ["id".to_owned(), id.to_string()],
                 ["name".to_owned(), name],
                 ["owner".to_owned(), owner.to_string()],
-                ["expires".to_owned(), time(expires_at)],
+                ["expires".to_owned(), moment::cell(expires_at)],
             ];
             if previous_until.is_some() {
-                rows.push(["old secret until".to_owned(), time(previous_until)]);
+                rows.push(["old secret until".to_owned(), moment::cell(previous_until)]);
             }
             rows.push(["key".to_owned(), key.key]);
             output::table(["FIELD", "VALUE"], &rows)?;
@@ -185,13 +186,6 @@ fn show(key: CreatedKey, format: Format) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-fn from_now(duration: std::time::Duration) -> Result<DateTime<Utc>, Failure> {
-    TimeDelta::from_std(duration)
-        .ok()
-        .and_then(|delta| Utc::now().checked_add_signed(delta))
-        .ok_or_else(|| Failure::Usage("--expires: that is too far away".to_owned()))
 }
 
 async fn list(gateway: &GatewayClient, format: Format) -> Result<(), Failure> {
@@ -207,9 +201,9 @@ async fn list(gateway: &GatewayClient, format: Format) -> Result<(), Failure> {
                         key.id.to_string(),
                         key.name.clone(),
                         key.owner.to_string(),
-                        time(Some(key.created_at)),
-                        time(key.last_used_at),
-                        time(key.expires_at),
+                        moment::cell(Some(key.created_at)),
+                        moment::cell(key.last_used_at),
+                        moment::cell(key.expires_at),
                         state(key, now).to_owned(),
                     ]
                 })
@@ -229,8 +223,4 @@ fn state(key: &Key, now: DateTime<Utc>) -> &'static str {
         (None, Some(end)) if end <= now => "expired",
         _ => "active",
     }
-}
-
-fn time(at: Option<DateTime<Utc>>) -> String {
-    at.map_or_else(|| "-".to_owned(), |at| at.to_rfc3339_opts(SecondsFormat::Secs, true))
 }

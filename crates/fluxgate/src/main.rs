@@ -12,12 +12,14 @@ mod config;
 mod doctor;
 mod healthcheck;
 mod keys;
+mod links;
 mod upstreams;
 mod users;
 
 mod failure;
 mod gateway_client;
 mod http_client;
+mod moment;
 mod output;
 mod settings;
 

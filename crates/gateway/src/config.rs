@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
-use fluxgate_core::config::{Config, Tls, Upstream, UpstreamKind};
+use fluxgate_core::config::{Auth, Config, Tls, Upstream, UpstreamKind};
 
 use crate::app::{Limits, Settings};
 use crate::listen::ListenerKind;
@@ -114,7 +114,7 @@ pub fn needs_restart(started: &Config, new: &Config) -> Vec<&'static str> {
         ("data_dir", started.data_dir != new.data_dir),
         ("database", started.database != new.database),
         ("redis", started.redis != new.redis),
-        ("auth", started.auth != new.auth),
+        ("auth", for_good(&started.auth) != for_good(&new.auth)),
         ("log", started.log != new.log),
         ("tls", started.tls != new.tls),
         ("listen addresses", started.listen.listeners() != new.listen.listeners()),
@@ -127,4 +127,17 @@ pub fn needs_restart(started: &Config, new: &Config) -> Vec<&'static str> {
         ),
     ];
     changes.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+}
+
+/// Without what a reload changes: signing keys, registration, sessions, how long the audit is kept.
+fn for_good(auth: &Auth) -> Auth {
+    let Auth { registration, audit_kept_days, sessions, .. } = Auth::default();
+    Auth {
+        jwt_secret: None,
+        jwt_secret_previous: None,
+        registration,
+        audit_kept_days,
+        sessions,
+        ..auth.clone()
+    }
 }

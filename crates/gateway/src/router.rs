@@ -247,8 +247,10 @@ pub fn control(kind: ListenerKind, app: SharedApp) -> Router {
             .route("/api/v1/auth/setup", post(admin::setup::set_up))
             .route("/", get(admin::page::index))
             .route("/setup", get(admin::page::setup))
+            .route("/register", get(admin::page::register))
+            .route("/reset", get(admin::page::reset))
             .route("/page.css", get(admin::page::style))
-            .route("/setup.js", get(admin::page::script)),
+            .route("/form.js", get(admin::page::script)),
         ListenerKind::Metrics => Router::new()
             .route("/metrics", get(admin::health::metrics))
             .route("/healthz", get(admin::health::healthz))

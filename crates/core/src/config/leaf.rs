@@ -132,6 +132,8 @@ fn unit(name: &str) -> &'static str {
         " of seconds"
     } else if name.ends_with("_kib") {
         " of KiB"
+    } else if name.ends_with("_days") {
+        " of days"
     } else if name.ends_with("_bytes_max") {
         " of bytes"
     } else {

@@ -39,7 +39,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-pub use auth::{Argon2, Auth};
+pub use auth::{Argon2, Auth, Registration, Sessions};
 pub use fault::{Fault, Faults};
 pub use layer::{Layer, Origins, Sources};
 pub use listen::{Listen, Tls};

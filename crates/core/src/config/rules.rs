@@ -34,6 +34,8 @@ impl Judged<'_> {
         }
         self.pairs();
         self.tokens();
+        self.signing_keys();
+        self.sessions();
         self.listeners();
         self.sizes();
         self.upstream_names();
@@ -102,6 +104,44 @@ impl Judged<'_> {
         {
             let problem = "beyond loopback the admin listener needs a given ADMIN_TOKEN: set it, or listen on 127.0.0.1";
             self.fault("listen.admin", problem.to_owned());
+        }
+    }
+
+    fn signing_keys(&mut self) {
+        let auth = &self.config.auth;
+        if auth.jwt_secret.is_none() {
+            return;
+        }
+        for (path, token) in
+            [("auth.admin_token", &auth.admin_token), ("auth.guard_token", &auth.guard_token)]
+        {
+            if *token == auth.jwt_secret {
+                let problem =
+                    format!("is the same as {path}: whoever has that token could sign sessions");
+                self.fault("auth.jwt_secret", problem);
+            }
+        }
+        if auth.jwt_secret_previous == auth.jwt_secret {
+            let problem = "is the same as auth.jwt_secret: expected the one before it, or none";
+            self.fault("auth.jwt_secret_previous", problem.to_owned());
+        }
+    }
+
+    fn sessions(&mut self) {
+        let sessions = &self.config.auth.sessions;
+        let (idle, max) = (sessions.idle.as_secs(), sessions.max.as_secs());
+        let (idle_path, max_path) = ("auth.sessions.idle_s", "auth.sessions.max_s");
+        if idle <= max {
+            return;
+        }
+        if self.is_given(idle_path) {
+            let problem =
+                format!("{idle} is more than {max_path} ({max}): no session lasts so long");
+            self.fault(idle_path, problem);
+        } else {
+            let problem =
+                format!("{max} is less than {idle_path} ({idle}): no session lasts so long");
+            self.fault(max_path, problem);
         }
     }
 

@@ -4,7 +4,7 @@ use super::path::{Path, Step};
 use super::shape::Shape;
 
 /// The known path that comes nearest to an unknown one: first a name beside the wrong step that
-/// differs by a few letters, else a setting of the same name in another section.
+/// differs by a few letters, else the least deep setting of the same name in another section.
 pub fn nearest(unknown: &Path) -> Option<Path> {
     let (known, parent, wrong) = known_part(unknown)?;
     let close = match wrong {
@@ -16,7 +16,9 @@ pub fn nearest(unknown: &Path) -> Option<Path> {
         let corrected = rest.fold(known.key(key), |path, step| path.then(step));
         return Some(if Shape::at(&corrected).is_some() { corrected } else { known.key(key) });
     }
-    Shape::leaves().into_iter().map(|(path, _)| path).find(|path| path.name() == unknown.name())
+    let same_name = |path: &Path| path.name() == unknown.name();
+    let settings = Shape::leaves().into_iter().map(|(path, _)| path);
+    settings.filter(same_name).min_by_key(|path| path.steps().len())
 }
 
 fn nearest_key(table: Shape, name: &str) -> Option<&'static String> {

@@ -44,6 +44,9 @@ fn the_example_shows_the_defaults() {
     assert_eq!(config.listen, defaults.listen);
     assert_eq!((config.tls, config.log), (defaults.tls, defaults.log));
     assert_eq!((config.data_dir, config.auth.argon2), (defaults.data_dir, defaults.auth.argon2));
+    assert_eq!(config.auth.registration, defaults.auth.registration);
+    assert_eq!(config.auth.sessions, defaults.auth.sessions);
+    assert_eq!(config.auth.audit_kept_days, defaults.auth.audit_kept_days);
 }
 
 #[test]

@@ -122,6 +122,12 @@ fn a_wrong_type_is_a_fault_that_says_the_right_one() {
     given("[auth]\njwt_secret = 12345\n").has_one_fault(
         "auth.jwt_secret: expected a secret of 32 to 4096 bytes (fluxgate.toml, line 2)",
     );
+    given("[auth]\nregistration = \"all\"\n").has_one_fault(
+        "auth.registration: expected one of closed, invite, open, found \"all\" (fluxgate.toml, line 2)",
+    );
+    given("[auth]\naudit_kept_days = 3651\n").has_one_fault(
+        "auth.audit_kept_days: expected a whole number of days from 1 to 3650, found 3651 (fluxgate.toml, line 2)",
+    );
     given("").env("FLUXGATE__LISTEN", "3").has_one_fault(
         "listen: is a section: give its fields, such as FLUXGATE__LISTEN__ADMIN (environment FLUXGATE__LISTEN)",
     );
@@ -239,6 +245,21 @@ fn what_belongs_together_is_given_together() {
     );
     given("").env("ADMIN_TOKEN", SECRET).env("GUARD_TOKEN", SECRET).has_one_fault(
         "auth.guard_token: is the same as auth.admin_token: the guard must not have the operator's rights (environment GUARD_TOKEN)",
+    );
+    let signing = given("").env("JWT_SECRET", SECRET);
+    signing.env("JWT_SECRET_PREVIOUS", SECRET).has_one_fault(
+        "auth.jwt_secret_previous: is the same as auth.jwt_secret: expected the one before it, or none (environment JWT_SECRET_PREVIOUS)",
+    );
+    for token in ["admin_token", "guard_token"] {
+        given("").env("JWT_SECRET", SECRET).env(&token.to_uppercase(), SECRET).has_one_fault(&format!(
+            "auth.jwt_secret: is the same as auth.{token}: whoever has that token could sign sessions (environment JWT_SECRET)"
+        ));
+    }
+    given("[auth.sessions]\nidle_s = 3600\nmax_s = 3599\n").has_one_fault(
+        "auth.sessions.idle_s: 3600 is more than auth.sessions.max_s (3599): no session lasts so long (fluxgate.toml, line 2)",
+    );
+    given("[auth.sessions]\nmax_s = 3600\n").has_one_fault(
+        "auth.sessions.max_s: 3600 is less than auth.sessions.idle_s (604800): no session lasts so long (fluxgate.toml, line 2)",
     );
     given("[listen]\nbody_bytes_max = \"1GiB\"\n").has_one_fault(
         "listen.body_bytes_max: 1073741824 is more than listen.bodies_in_flight_bytes_max (536870912): no such body could be taken (fluxgate.toml, line 2)",

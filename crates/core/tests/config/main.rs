@@ -18,6 +18,7 @@ use tempfile::TempDir;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef-hidden";
 const OTHER_SECRET: &str = "fedcba9876543210fedcba9876543210-hidden";
+const SIGNING_SECRET: &str = "00112233445566778899aabbccddeeff-hidden";
 
 /// A folder with a `fluxgate.toml`, and what is given beside it.
 struct Given {
@@ -54,7 +55,7 @@ impl Given {
     fn production(self) -> Self {
         self.env("DATABASE_URL", "postgres://fg:hidden@db/fg")
             .env("REDIS_URL", "redis://:hidden@cache:6379")
-            .env("JWT_SECRET", SECRET)
+            .env("JWT_SECRET", SIGNING_SECRET)
             .env("ADMIN_TOKEN", SECRET)
             .env("GUARD_TOKEN", OTHER_SECRET)
             .env("DOWNSTREAM_AI_URLS", "http://127.0.0.1:11434")

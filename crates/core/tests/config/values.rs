@@ -1,6 +1,8 @@
 //! How texts become values, and what follows from several of them.
 
-use fluxgate_core::config::{Loaded, Pooler, UpstreamKind};
+use std::time::Duration;
+
+use fluxgate_core::config::{Loaded, Pooler, Registration, Sessions, UpstreamKind};
 
 use crate::given;
 
@@ -113,4 +115,22 @@ fn plain_urls_become_upstreams_with_names_of_their_own() {
     let names: Vec<&str> = upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
     assert_eq!(names, ["a", "b.example-80", "b.example-80-2", "b.example-80-3", "--1-1"]);
     assert!(upstreams[2].stream_usage && upstreams[2].kind == UpstreamKind::Auto);
+}
+
+#[test]
+fn registration_is_closed_and_sessions_end_unless_that_is_changed() {
+    let auth = given("").load().config.auth;
+    let (idle, max) = (Duration::from_secs(604_800), Duration::from_secs(2_592_000));
+    assert_eq!((auth.registration, auth.audit_kept_days), (Registration::Closed, 365));
+    assert_eq!(auth.sessions, Sessions { idle, max });
+
+    let changed = given("[auth]\nregistration = \"invite\"\naudit_kept_days = 3650\n")
+        .env("FLUXGATE__AUTH__SESSIONS__IDLE_S", "600")
+        .env("FLUXGATE__AUTH__SESSIONS__MAX_S", "600");
+    let auth = changed.load().config.auth;
+    let lasting = Duration::from_secs(600);
+    assert_eq!((auth.registration, auth.audit_kept_days), (Registration::Invite, 3650));
+    assert_eq!(auth.sessions, Sessions { idle: lasting, max: lasting });
+    let open = given("").env("FLUXGATE__AUTH__REGISTRATION", "open").load();
+    assert_eq!(open.config.auth.registration, Registration::Open);
 }

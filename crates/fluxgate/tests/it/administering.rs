@@ -5,6 +5,8 @@ use std::net::TcpListener;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
+
 use crate::command::{Folder, ended, wait_until};
 use crate::http;
 
@@ -20,7 +22,7 @@ fn a_created_key_works_is_listed_and_once_revoked_is_refused_within_a_second() {
 
     let listed = folder.json(&["keys", "list"]);
     let ours = listed["items"].as_array().unwrap().iter().find(|item| item["id"] == id).unwrap();
-    assert_eq!((&ours["name"], &ours["revoked_at"]), (&"laptop".into(), &serde_json::Value::Null));
+    assert_eq!((&ours["name"], &ours["revoked_at"]), (&"laptop".into(), &Value::Null));
     assert!(!listed.to_string().contains(key), "a key is shown once");
 
     let revoked = folder.run(&["keys", "revoke", id]);
@@ -137,4 +139,86 @@ fn doctor_finds_the_running_gateway_and_a_dead_model_server() {
     assert_eq!(ill.code, Some(1), "{}", ill.stdout);
     let line = ill.stdout.lines().find(|line| line.starts_with("upstream")).unwrap();
     assert!(line.contains("BAD") && line.contains("refused"), "{line}");
+}
+
+/// What stands behind the # of a link to one of our forms.
+fn token_of(link: &str, form: &str) -> String {
+    link.strip_prefix(&format!("{form}#")).unwrap_or_else(|| panic!("{link}")).to_owned()
+}
+
+#[test]
+fn users_are_listed_with_their_team_and_when_they_were_last_seen() {
+    let folder = Folder::new();
+    let _up = folder.up(&[]);
+    let ada = folder.json(&["user", "create", "--email", "Ada@b.example", "--admin"]);
+    assert_eq!((&ada["email"], &ada["role"]), (&"ada@b.example".into(), &"admin".into()));
+    let table = folder.run(&["user", "list"]).stdout;
+    let headings = table.lines().next().unwrap();
+    assert!(headings.contains("TEAM") && headings.ends_with("LAST SEEN"), "{headings}");
+    let line = table.lines().find(|line| line.contains("ada@b.example")).unwrap();
+    assert!(line.ends_with('-'), "nobody saw her yet: {line}");
+}
+
+#[test]
+fn a_user_is_made_in_a_team_that_there_is() {
+    let folder = Folder::new();
+    let up = folder.up(&[]);
+    let token = fs::read_to_string(folder.data("admin-token")).unwrap();
+    let name = json!({ "name": "research" });
+    let made =
+        http::post(up.address("admin"), "/api/v1/admin/teams", Some(token.trim()), &name).rest();
+    let team: Value = serde_json::from_str(&made).unwrap();
+    let create = ["user", "create", "--email", "ada@b.example", "--team"];
+    let ada = folder.json(&[&create[..], &["research"]].concat());
+    assert!(team["id"].is_string(), "{made}");
+    assert_eq!(ada["team"], team["id"]);
+    let other = ["user", "create", "--email", "eve@b.example", "--team", "nowhere"];
+    assert_eq!(folder.run(&other).code, Some(1));
+}
+
+#[test]
+fn an_invitation_is_printed_once_and_registers_one_person() {
+    let folder = Folder::new();
+    let up = folder.up_with(&[], &[("FLUXGATE__AUTH__REGISTRATION", "invite")]);
+    let ask = ["user", "invite", "--email", "ada@b.example", "--admin", "--expires", "1h"];
+    let made = folder.json(&ask);
+    let link = made["link"].as_str().unwrap();
+    assert!(made["id"].is_string() && made["expires_at"].is_string(), "{made}");
+    let invite = token_of(link, &up.url("web", "/register"));
+    let person = json!({
+        "email": "ada@b.example", "password": "correct horse battery", "invite": invite,
+        "grant": "bearer",
+    });
+    let register = || http::post(up.address("web"), "/api/v1/auth/register", None, &person).status;
+    assert!((200..300).contains(&register()));
+    assert_eq!(register(), 403, "it works once");
+    let table = folder.run(&["user", "list"]).stdout;
+    let line = table.lines().find(|line| line.contains("ada@b.example")).unwrap();
+    assert!(line.contains("admin"), "{line}");
+
+    let shown = folder.run(&["user", "invite"]).stdout;
+    assert_eq!(shown.matches(&up.url("web", "/register#")).count(), 1, "{shown}");
+    assert_eq!(folder.run(&["user", "invite", "--expires", "31d"]).code, Some(1));
+    assert_eq!(folder.run(&["user", "invite", "--expires", "soon"]).code, Some(2));
+}
+
+#[test]
+fn a_resets_link_is_printed_once_and_sets_another_password() {
+    let folder = Folder::new();
+    let up = folder.up(&[]);
+    folder.json(&["user", "create", "--email", "ada@b.example"]);
+    let made = folder.json(&["user", "reset-password", "ADA@b.example"]);
+    let token = token_of(made["link"].as_str().unwrap(), &up.url("web", "/reset"));
+    let post = |route: &str, body| http::post(up.address("web"), route, None, &body).status;
+    let new = json!({ "token": token, "new": "correct horse battery" });
+    assert_eq!(post("/api/v1/auth/password", new.clone()), 204);
+    assert_eq!(post("/api/v1/auth/password", new), 403, "it works once");
+    let log_in = json!({
+        "email": "ada@b.example", "password": "correct horse battery", "grant": "bearer",
+    });
+    assert_eq!(post("/api/v1/auth/login", log_in), 200);
+
+    let shown = folder.run(&["user", "reset-password", "ada@b.example"]).stdout;
+    assert_eq!(shown.matches(&up.url("web", "/reset#")).count(), 1, "{shown}");
+    assert_eq!(folder.run(&["user", "reset-password", "eve@b.example"]).code, Some(1));
 }

@@ -135,9 +135,11 @@ fn the_page_says_how_to_connect_and_lets_nothing_foreign_in() {
     let web = up.address("web");
     for (path, part) in [
         ("/", "demo model"),
-        ("/setup", "<form"),
+        ("/setup", "data-route=\"/api/v1/auth/setup\""),
+        ("/register", "data-route=\"/api/v1/auth/register\""),
+        ("/reset", "data-route=\"/api/v1/auth/password\""),
         ("/page.css", "prefers-color-scheme"),
-        ("/setup.js", "textContent"),
+        ("/form.js", "textContent"),
     ] {
         let answer = http::get(web, path);
         assert_eq!(answer.status, 200, "{path}");

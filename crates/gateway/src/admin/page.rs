@@ -1,5 +1,5 @@
-//! The short page of the web listener: what runs here and how to connect, and the form of the first
-//! administrator. The files stand in the program; they work without any other server.
+//! The short page of the web listener: what runs here and how to connect, and the forms behind
+//! one-time links. The files stand in the program; they work without any other server.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -14,8 +14,10 @@ use crate::listen::ListenerKind;
 
 const INDEX: &str = include_str!("page/index.html");
 const SETUP: &str = include_str!("page/setup.html");
+const REGISTER: &str = include_str!("page/register.html");
+const RESET: &str = include_str!("page/reset.html");
 const STYLE: &str = include_str!("page/page.css");
-const SCRIPT: &str = include_str!("page/setup.js");
+const SCRIPT: &str = include_str!("page/form.js");
 
 /// Around what is shown only where the demo model answers.
 const DEMO_NOTE: [&str; 2] = ["<!-- demo -->", "<!-- /demo -->"];
@@ -39,22 +41,36 @@ pub async fn index(State(app): State<SharedApp>, headers: HeaderMap) -> Response
         .replace("{{version}}", env!("CARGO_PKG_VERSION"))
         .replace("{{origin}}", &origin(&app, &headers))
         .replace("{{model}}", if demo { DEMO_MODEL } else { "MODEL" });
-    file("text/html; charset=utf-8", page)
+    html(page)
 }
 
 /// The form of the first administrator.
 pub async fn setup() -> Response {
-    file("text/html; charset=utf-8", SETUP.to_owned())
+    html(SETUP.to_owned())
 }
 
-/// The style of both pages.
+/// The form of whoever has an invitation.
+pub async fn register() -> Response {
+    html(REGISTER.to_owned())
+}
+
+/// The form of whoever has the link of a reset.
+pub async fn reset() -> Response {
+    html(RESET.to_owned())
+}
+
+/// The style of all pages.
 pub async fn style() -> Response {
     file("text/css; charset=utf-8", STYLE.to_owned())
 }
 
-/// The form's script.
+/// The forms' script.
 pub async fn script() -> Response {
     file("text/javascript; charset=utf-8", SCRIPT.to_owned())
+}
+
+fn html(page: String) -> Response {
+    file("text/html; charset=utf-8", page)
 }
 
 fn file(media_type: &'static str, content: String) -> Response {

@@ -127,3 +127,17 @@ async fn what_takes_a_restart_is_named() {
     write(&stack, "[listen]\nidle_s = 18\n");
     assert_eq!(reload(&stack).await, Ok(vec![]), "it runs with these");
 }
+
+#[tokio::test]
+async fn signing_keys_sessions_and_registration_take_no_restart() {
+    let stack = Plan::default().file("").start().await;
+    let secret = "0".repeat(32);
+    let auth = format!(
+        "[auth]\njwt_secret_previous = \"{secret}\"\nregistration = \"open\"\naudit_kept_days = 7\n\
+         [auth.sessions]\nidle_s = 600\nmax_s = 3600\n"
+    );
+    write(&stack, &auth);
+    assert_eq!(reload(&stack).await, Ok(vec![]));
+    write(&stack, &format!("{auth}[auth.argon2]\niterations = 3\n"));
+    assert_eq!(reload(&stack).await, Ok(vec!["auth"]));
+}
