@@ -71,6 +71,12 @@ reasons! {
     KeyExpired = UNAUTHORIZED, "key_expired", Client;
     /// The right secret of a key whose owner is disabled.
     AccountDisabled = UNAUTHORIZED, "account_disabled", Client;
+    /// An access token that isn't one of ours.
+    InvalidSession = UNAUTHORIZED, "invalid_session", Client;
+    /// An access token of ours, or its session, whose time is over.
+    SessionExpired = UNAUTHORIZED, "session_expired", Client;
+    /// An access token of a session that was ended.
+    SessionEnded = UNAUTHORIZED, "session_ended", Client;
     /// The key may not be used from this address.
     AddressNotAllowed = FORBIDDEN, "address_not_allowed", Client;
     /// The key doesn't open this part of the gateway.
@@ -147,6 +153,18 @@ reasons! {
     AlreadyCreated = CONFLICT, "already_created", Client;
     /// A browser sent it from another site's page, or can't prove that it didn't.
     CrossOrigin = FORBIDDEN, "cross_origin", Client;
+    /// Who asks isn't an administrator, or it isn't theirs to change.
+    NotAllowed = FORBIDDEN, "not_allowed", Client;
+    /// Signing in with an unknown address, a wrong password or a disabled account.
+    InvalidCredentials = UNAUTHORIZED, "invalid_credentials", Client;
+    /// A refresh token that was replaced a moment ago: another tab was faster.
+    RefreshSuperseded = CONFLICT, "refresh_superseded", Client;
+    /// A refresh token that was replaced before: its session has ended.
+    RefreshReplayed = UNAUTHORIZED, "refresh_replayed", Client;
+    /// Signing in by cookie where a browser would drop the cookie.
+    HttpsRequired = BAD_REQUEST, "https_required", Client;
+    /// Nobody may register, or not without an invitation.
+    RegistrationClosed = FORBIDDEN, "registration_closed", Client;
     /// A link or token that is unknown, used or expired.
     InvalidToken = FORBIDDEN, "invalid_token", Client;
     /// The accounts store can't answer.

@@ -1,20 +1,26 @@
 //! What every request can reach. It is built once; what changes while it runs is an immutable
 //! snapshot that is swapped, or an atomic.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use fluxgate_core::Secret;
-use fluxgate_core::config::Models;
+use chrono::TimeDelta;
+use fluxgate_core::config::{Models, Registration};
+use fluxgate_core::{Secret, UserId};
 use ipnet::IpNet;
 use tokio::runtime::Handle;
 use url::Url;
 
-use crate::auth::directory::KeyDirectory;
+use crate::admin::attempts::Attempts;
+use crate::auth::access_token::AccessTokens;
+use crate::auth::credential::CredentialId;
+use crate::auth::directory::PrincipalDirectory;
+use crate::auth::login_throttle::LoginThrottle;
 use crate::auth::password::PasswordHasher;
+use crate::auth::refresh_token::RefreshTokens;
 use crate::listen::ListenerKind;
 use crate::listen::accepted::ConnectionCount;
 use crate::proxy::body::BodyBudget;
@@ -34,13 +40,17 @@ pub struct App {
     pub settings: ArcSwap<Settings>,
     pub admin_token: Secret,
     pub passwords: PasswordHasher,
+    pub throttle: LoginThrottle,
     pub replica: Box<str>,
     pub store: Store,
     pub redis: Option<RedisProbe>,
-    pub directory: Arc<KeyDirectory>,
+    pub directory: Arc<PrincipalDirectory>,
+    pub refresh_tokens: RefreshTokens,
     pub upstreams: Arc<Upstreams>,
     pub bodies: BodyBudget,
     pub connections: Arc<ConnectionCount>,
+    /// What strangers tried, on its way into the audit log.
+    pub attempts: Attempts,
     pub recorder: Arc<Recorder>,
     pub workers: Arc<Workers>,
     pub tls: Option<Arc<rustls::ServerConfig>>,
@@ -70,6 +80,28 @@ impl App {
         listening.routers.iter().find(|(of, _)| *of == kind).map(|(_, router)| router.clone())
     }
 
+    /// The origin under which the page is reached, for links: as configured, else as it listens.
+    #[must_use]
+    pub fn page_origin(&self) -> Option<String> {
+        let public_url = self.settings.load().public_url.clone();
+        Some(match public_url {
+            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+            None => format!("http://{}", reachable(self.address(ListenerKind::Web)?)),
+        })
+    }
+
+    /// What is known here of a key or a session is read anew. The other replicas learn by the store.
+    pub fn forget(&self, id: CredentialId) {
+        self.directory.forget();
+        self.workers.forget(id);
+    }
+
+    /// The same for all that a user has.
+    pub fn forget_user(&self, user: UserId) {
+        self.directory.forget();
+        self.workers.forget_user(user);
+    }
+
     /// Where a listener is bound.
     #[must_use]
     pub fn address(&self, kind: ListenerKind) -> Option<SocketAddr> {
@@ -78,11 +110,29 @@ impl App {
     }
 }
 
+/// Where a listener of all addresses is reached from this machine.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
 /// What can change without a restart, in the form in which requests use it.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub limits: Limits,
     pub public_url: Option<Url>,
+    pub access_tokens: Arc<AccessTokens>,
+    /// A session that isn't used for this long ends.
+    pub session_idle: TimeDelta,
+    /// However often it is used, it ends after this.
+    pub session_max: TimeDelta,
+    pub registration: Registration,
+    pub audit_kept: TimeDelta,
     pub trusted_proxies: Vec<IpNet>,
     /// What is known of models by name, and the names that stand for others.
     pub models: Models,

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::app::App;
+use crate::auth::credential::CredentialId;
 use crate::store::ChangeOf;
 
 /// Twice within the second that a revocation may take.
@@ -42,18 +43,13 @@ pub async fn run(app: Arc<App>, mut last: i64, stop: CancellationToken) {
     }
 }
 
-fn apply(app: &App, change: ChangeOf) {
-    match change {
-        ChangeOf::Key(key) => {
-            app.directory.forget();
-            app.workers.forget(key);
-        }
-        ChangeOf::User(user) => {
-            app.directory.forget();
-            app.workers.forget_owner(user);
-        }
-        // Of these nothing is remembered here.
-        ChangeOf::Session(_) | ChangeOf::Team(_) => {}
+fn apply(app: &App, changed: ChangeOf) {
+    match changed {
+        ChangeOf::Key(key) => app.forget(CredentialId::Key(key)),
+        ChangeOf::Session(session) => app.forget(CredentialId::Session(session)),
+        ChangeOf::User(user) => app.forget_user(user),
+        // Of a team nothing is remembered here.
+        ChangeOf::Team(_) => {}
         // A newer replica may know more kinds.
         ChangeOf::Unknown(subject) => debug!(subject, "an unknown kind of change"),
     }

@@ -3,19 +3,32 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use chrono::TimeDelta;
 use fluxgate_core::config::{Auth, Config, Tls, Upstream, UpstreamKind};
+use thiserror::Error;
 
 use crate::app::{Limits, Settings};
+use crate::auth::access_token::AccessTokens;
 use crate::listen::ListenerKind;
 use crate::listen::tls::{self, CertificateFiles, TlsError};
 use crate::upstream::{Kind, UpstreamSettings};
 
+/// A setting that whoever starts us makes where nobody gives it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[error("{0}: isn't set")]
+pub struct Missing(pub &'static str);
+
 /// What a reload may change.
-#[must_use]
-pub fn settings(config: &Config) -> Settings {
-    let listen = &config.listen;
-    Settings {
+///
+/// # Errors
+/// [`Missing`].
+pub fn settings(config: &Config) -> Result<Settings, Missing> {
+    let (listen, auth) = (&config.listen, &config.auth);
+    let jwt_secret = auth.jwt_secret.as_ref().ok_or(Missing("auth.jwt_secret"))?;
+    let access_tokens = AccessTokens::new(jwt_secret, auth.jwt_secret_previous.as_ref());
+    Ok(Settings {
         limits: Limits {
             handshake: listen.handshake,
             first_byte: listen.first_byte,
@@ -29,10 +42,19 @@ pub fn settings(config: &Config) -> Settings {
             h2_streams: listen.h2_streams_max,
         },
         public_url: listen.public_url.clone(),
+        access_tokens: Arc::new(access_tokens),
+        session_idle: lasts(auth.sessions.idle),
+        session_max: lasts(auth.sessions.max),
+        registration: auth.registration,
+        audit_kept: TimeDelta::days(auth.audit_kept_days.into()),
         trusted_proxies: listen.trusted_proxies.clone(),
         models: config.models.clone(),
         drain: listen.drain,
-    }
+    })
+}
+
+fn lasts(time: Duration) -> TimeDelta {
+    TimeDelta::from_std(time).unwrap_or(TimeDelta::MAX)
 }
 
 /// The model servers.

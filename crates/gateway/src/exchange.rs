@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fluxgate_core::subject::EndUserId;
-use fluxgate_core::{KeyId, Reason, RequestId, Usage, UserId};
+use fluxgate_core::{Reason, RequestId, Usage};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::app::App;
-use crate::auth::principal::Principal;
+use crate::auth::principal::Caller;
 use crate::listen::ClientAddr;
 use crate::middleware::REQUEST_ID;
 use crate::proxy::OutBody;
@@ -32,7 +32,7 @@ pub struct Exchange {
     at: SystemTime,
     client_request_id: Option<Box<str>>,
     endpoint: Option<Endpoint>,
-    key: Option<(KeyId, UserId)>,
+    caller: Option<Caller>,
     end_user: Option<EndUserId>,
     model: Option<Arc<str>>,
     in_flight: Option<InFlight>,
@@ -57,7 +57,7 @@ impl Exchange {
             at,
             client_request_id: headers.get(REQUEST_ID).and_then(printable),
             endpoint: None,
-            key: None,
+            caller: None,
             end_user: None,
             model: None,
             in_flight: None,
@@ -81,8 +81,8 @@ impl Exchange {
         self.endpoint = Some(endpoint);
     }
 
-    pub fn of(&mut self, principal: &Principal) {
-        self.key = Some((principal.key, principal.owner));
+    pub fn of(&mut self, caller: Caller) {
+        self.caller = Some(caller);
     }
 
     /// One of the people whom the key stands for.
@@ -176,7 +176,7 @@ impl Drop for Exchange {
             client: self.client,
             client_request_id: self.client_request_id.take(),
             endpoint: self.endpoint,
-            key: self.key,
+            caller: self.caller,
             end_user: self.end_user.take(),
             model: self.model.take(),
             upstream: self.in_flight.as_ref().map(|in_flight| in_flight.upstream_name()),

@@ -5,18 +5,17 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::Utc;
 use fluxgate_core::KeyId;
 use fluxgate_core::admin_api::KeySettings;
 use fluxgate_core::config::Config;
 use fluxgate_core::ids::OPERATOR;
 use hkdf::Hkdf;
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 use thiserror::Error;
 
 use crate::auth::api_key::NewKey;
+use crate::auth::one_time::{self, TOKEN_BYTES, token_sha256};
 use crate::auth::password::{NewPassword, PasswordError, PasswordHasher};
 use crate::data_folder::write_private;
 use crate::store::{Email, FirstAdmin, NewKeyRecord, Store, StoreError};
@@ -26,8 +25,6 @@ const KEY_NAME: &str = "first-key";
 /// Files in the data folder, for whoever starts without a terminal.
 const KEY_FILE: &str = "first-key";
 const LINK_FILE: &str = "setup-link";
-/// Bytes of randomness in a setup token.
-const TOKEN_BYTES: usize = 32;
 /// How often a deployment can lose all its administrators and be set up anew.
 const SETUPS_MAX: u32 = 1_000;
 
@@ -134,7 +131,7 @@ fn setup_token(deployment_secret: &[u8], round: u32) -> String {
     // RFC 5869 §2.3: it gives up to 255 hashes' worth, of which this is one.
     let expanded = Hkdf::<Sha256>::new(None, deployment_secret).expand(info.as_bytes(), &mut token);
     debug_assert!(expanded.is_ok());
-    URL_SAFE_NO_PAD.encode(token)
+    one_time::text(&token)
 }
 
 async fn make_key(store: &Store) -> Result<Option<NewFirstKey>, StoreError> {
@@ -149,11 +146,6 @@ async fn make_key(store: &Store) -> Result<Option<NewFirstKey>, StoreError> {
         settings: KeySettings::default(),
     };
     Ok(store.create_first_key(record).await?.then_some(NewFirstKey(key)))
-}
-
-/// What the store keeps of a setup token: 256 bits of randomness need no salt.
-pub(crate) fn token_sha256(token: &str) -> [u8; 32] {
-    Sha256::digest(token.as_bytes()).into()
 }
 
 impl FirstStart {

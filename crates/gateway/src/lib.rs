@@ -27,6 +27,7 @@ pub mod store;
 
 mod changes;
 mod config;
+mod expired;
 mod reload;
 mod start;
 mod worker;

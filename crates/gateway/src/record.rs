@@ -7,13 +7,14 @@ use std::time::{Duration, SystemTime};
 use crossbeam_queue::ArrayQueue;
 use fluxgate_core::reason::Fault;
 use fluxgate_core::subject::EndUserId;
-use fluxgate_core::{KeyId, Reason, RequestId, Usage, UserId};
+use fluxgate_core::{Reason, RequestId, Usage};
 use http::StatusCode;
 use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::auth::last_used::LastUsed;
+use crate::auth::principal::Caller;
 use crate::auth::pseudonym::Pseudonyms;
 use crate::listen::ClientAddr;
 use crate::metrics::Metrics;
@@ -48,7 +49,7 @@ pub struct RequestRecord {
     pub client: ClientAddr,
     pub client_request_id: Option<Box<str>>,
     pub endpoint: Option<Endpoint>,
-    pub key: Option<(KeyId, UserId)>,
+    pub caller: Option<Caller>,
     pub end_user: Option<EndUserId>,
     pub model: Option<Arc<str>>,
     pub upstream: Option<Arc<str>>,
@@ -90,8 +91,8 @@ impl Recorder {
             let Some(record) = self.queue.pop() else { return };
             self.metrics.count(&record);
             // A try that was refused is no use.
-            if let (Some((key, _)), Outcome::Answered(_) | Outcome::Cut(..)) =
-                (record.key, record.outcome)
+            if let (Some(key), Outcome::Answered(_) | Outcome::Cut(..)) =
+                (record.caller.and_then(Caller::key), record.outcome)
             {
                 self.used.note(key, record.at);
             }
@@ -153,11 +154,13 @@ impl Default for LineBudget {
     }
 }
 
-/// One line, readable alone. It names the key by its public id, a person by a pseudonym, and never
-/// holds a body.
+/// One line, readable alone. It names the key by its public id, whoever signed in by theirs, the
+/// people behind a key by a pseudonym, and never holds a body.
 fn write_line(record: &RequestRecord, people: &Pseudonyms) {
-    let RequestRecord { id, key, usage, .. } = record;
-    let person = key.zip(record.end_user.as_ref()).map(|((key, _), who)| people.of(key, who));
+    let RequestRecord { id, caller, usage, .. } = record;
+    let key = caller.and_then(Caller::key);
+    let user = caller.filter(|_| key.is_none()).map(|caller| caller.user);
+    let person = key.zip(record.end_user.as_ref()).map(|(key, who)| people.of(key, who));
     let (status, reason) = match record.outcome {
         Outcome::Answered(status) => (status, None),
         Outcome::Refused(reason) => (reason.status(), Some(reason)),
@@ -175,7 +178,8 @@ fn write_line(record: &RequestRecord, people: &Pseudonyms) {
                 request.client_id = record.client_request_id.as_deref(),
                 client.address = %record.client,
                 route = record.endpoint.map(Endpoint::path),
-                key.id = key.map(|(key, _)| tracing::field::display(key)),
+                key.id = key.map(tracing::field::display),
+                user.id = user.map(tracing::field::display),
                 end_user = person.as_deref(),
                 model = record.model.as_deref(),
                 upstream = record.upstream.as_deref(),

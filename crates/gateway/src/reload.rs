@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::app::App;
-use crate::config;
+use crate::config::{self, Missing};
 use crate::upstream::UnusableUpstream;
 
 /// Somebody wants a reload, and waits for what comes of it.
@@ -33,6 +33,8 @@ pub enum ReloadError {
     Faults(#[from] Faults),
     #[error(transparent)]
     Upstream(#[from] UnusableUpstream),
+    #[error(transparent)]
+    Missing(#[from] Missing),
     #[error("the configuration can't be read now")]
     Unreadable,
 }
@@ -74,7 +76,8 @@ async fn reload(
     let read_again = Arc::clone(read_again);
     let read = tokio::task::spawn_blocking(move || read_again()).await;
     let new = read.map_err(|_| ReloadError::Unreadable)??;
+    let settings = config::settings(&new)?;
     app.upstreams.set(config::upstreams(&new))?;
-    app.settings.store(Arc::new(config::settings(&new)));
+    app.settings.store(Arc::new(settings));
     Ok(Reloaded { needs_restart: config::needs_restart(started, &new) })
 }

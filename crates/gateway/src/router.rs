@@ -3,11 +3,13 @@
 //! The model routes are matched here, on the data threads, and served by `proxy`. Everything else
 //! is axum's, on the control runtime: `middleware` hands it over.
 
-use axum::Router;
-use axum::routing::{get, patch, post};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{delete, get, patch, post};
+use axum::{Extension, Router};
 use http::Method;
 
 use crate::admin;
+use crate::admin::sign_in;
 use crate::app::SharedApp;
 use crate::dialect::Dialect;
 use crate::listen::ListenerKind;
@@ -240,11 +242,9 @@ pub fn control(kind: ListenerKind, app: SharedApp) -> Router {
         .route("/healthz", get(admin::health::healthz))
         .route("/readyz", get(admin::health::readyz_public));
     let routes = match kind {
-        ListenerKind::PublicTls | ListenerKind::PublicClear => {
-            health.route("/api/v1/auth/setup", post(admin::setup::set_up))
-        }
-        ListenerKind::Web => health
-            .route("/api/v1/auth/setup", post(admin::setup::set_up))
+        ListenerKind::PublicClear => health.merge(own_api(&app)),
+        ListenerKind::PublicTls | ListenerKind::Web => health
+            .merge(own_api(&app))
             .route("/", get(admin::page::index))
             .route("/setup", get(admin::page::setup))
             .route("/register", get(admin::page::register))
@@ -256,17 +256,12 @@ pub fn control(kind: ListenerKind, app: SharedApp) -> Router {
             .route("/healthz", get(admin::health::healthz))
             .route("/readyz", get(admin::health::readyz)),
         ListenerKind::Admin => {
-            let operator = Router::new()
-                .route("/api/v1/keys", get(admin::keys::list).post(admin::keys::create))
-                .route("/api/v1/keys/{id}", patch(admin::keys::update).delete(admin::keys::revoke))
-                .route("/api/v1/keys/{id}/rotate", post(admin::keys::rotate))
-                .route("/api/v1/admin/users", get(admin::users::list).post(admin::users::create))
-                .route("/api/v1/admin/users/{id}", patch(admin::users::update))
+            let operator = own_api(&app)
                 .route("/admin/v1/status", get(admin::status::status))
                 .route("/admin/v1/upstreams", get(admin::status::upstreams))
                 .route("/admin/v1/reload", post(admin::status::reload))
                 .route("/admin/v1/drain", post(admin::status::drain))
-                .route_layer(axum::middleware::from_fn_with_state(
+                .route_layer(from_fn_with_state(
                     SharedApp::clone(&app),
                     admin::token::require_operator,
                 ));
@@ -279,8 +274,46 @@ pub fn control(kind: ListenerKind, app: SharedApp) -> Router {
     routes
         .method_not_allowed_fallback(admin::problem::method_not_allowed)
         .fallback(admin::problem::unknown_route)
-        .layer(axum::middleware::from_fn(admin::problem::name_the_request))
+        .layer(from_fn_with_state(SharedApp::clone(&app), admin::audit::record))
+        .layer(Extension(kind))
+        .layer(from_fn(admin::problem::name_the_request))
         .with_state(app)
+}
+
+/// Our own API: the same on the public listeners, to people and keys, and on the admin listener, to
+/// the operator.
+fn own_api(app: &SharedApp) -> Router<SharedApp> {
+    let app = || SharedApp::clone(app);
+    // Whoever asks shows in the body, or by a cookie, who they are.
+    let signing_in = Router::new()
+        .route("/api/v1/auth/setup", post(sign_in::set_up::set_up))
+        .route("/api/v1/auth/register", post(sign_in::register::register))
+        .route("/api/v1/auth/login", post(sign_in::log_in::log_in))
+        .route("/api/v1/auth/refresh", post(sign_in::refresh::refresh))
+        .route("/api/v1/auth/logout", post(sign_in::log_out::log_out))
+        .route("/api/v1/auth/password", post(sign_in::password::set));
+    let keys_too = Router::new()
+        .route("/api/v1/usage", get(admin::usage::list))
+        .route_layer(from_fn_with_state(app(), admin::actor::require));
+    let people = Router::new()
+        .route("/api/v1/auth/me", get(sign_in::sessions::me))
+        .route("/api/v1/auth/sessions", get(sign_in::sessions::list))
+        .route("/api/v1/auth/sessions/{id}", delete(sign_in::sessions::end))
+        .route("/api/v1/keys", get(admin::keys::list).post(admin::keys::create))
+        .route("/api/v1/keys/{id}", patch(admin::keys::update).delete(admin::keys::revoke))
+        .route("/api/v1/keys/{id}/rotate", post(admin::keys::rotate))
+        .route_layer(from_fn_with_state(app(), admin::actor::require_person));
+    let administrators = Router::new()
+        .route("/api/v1/admin/users", get(admin::users::list).post(admin::users::create))
+        .route("/api/v1/admin/users/{id}", patch(admin::users::update))
+        .route("/api/v1/admin/users/{id}/reset", post(admin::users::reset))
+        .route("/api/v1/admin/teams", get(admin::teams::list).post(admin::teams::create))
+        .route("/api/v1/admin/teams/{id}", patch(admin::teams::update).delete(admin::teams::delete))
+        .route("/api/v1/admin/invites", get(admin::invites::list).post(admin::invites::create))
+        .route("/api/v1/admin/invites/{id}", delete(admin::invites::withdraw))
+        .route("/api/v1/admin/audit", get(admin::audit::list))
+        .route_layer(from_fn_with_state(app(), admin::actor::require_admin));
+    signing_in.merge(keys_too).merge(people).merge(administrators)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The data threads. Each owns its connections, its upstream pools and its cache of keys; what
+//! The data threads. Each owns its connections, its upstream pools and its memory of keys and sessions; what
 //! they share is an immutable snapshot or an atomic. See docs/adr/0001.
 
 use std::io;
@@ -8,14 +8,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use fluxgate_core::{KeyId, UserId};
+use fluxgate_core::UserId;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
-use crate::auth::cache::KeyCache;
+use crate::auth::cache::PrincipalCache;
+use crate::auth::credential::CredentialId;
 use crate::listen::{Accepted, connection};
 use crate::upstream::pool::Pools;
 
@@ -23,12 +24,12 @@ use crate::upstream::pool::Pools;
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// What the control side tells a data thread. The queue holds at most one entry for each open
-/// connection, each changed key and each changed user.
+/// connection, each changed key or session, and each changed user.
 #[derive(Debug)]
 enum Command {
     Serve(Accepted),
-    Forget(KeyId),
-    ForgetOwner(UserId),
+    Forget(CredentialId),
+    ForgetUser(UserId),
 }
 
 /// The two stages of an end: finish what is under way, then cut it short.
@@ -50,7 +51,7 @@ impl Stop {
 #[derive(Debug)]
 pub struct Worker {
     pub app: Arc<App>,
-    pub keys: KeyCache,
+    pub principals: PrincipalCache,
     pub pools: Pools,
     pub stop: Stop,
 }
@@ -83,17 +84,17 @@ impl Workers {
         }
     }
 
-    /// Makes every thread read this key's facts anew before its next use.
-    pub fn forget(&self, key: KeyId) {
+    /// Makes every thread read these facts anew before their next use.
+    pub fn forget(&self, id: CredentialId) {
         for queue in &self.queues {
-            let _ = queue.send(Command::Forget(key));
+            let _ = queue.send(Command::Forget(id));
         }
     }
 
-    /// The same for all keys of a user.
-    pub fn forget_owner(&self, owner: UserId) {
+    /// The same for all keys and sessions of a user.
+    pub fn forget_user(&self, user: UserId) {
         for queue in &self.queues {
-            let _ = queue.send(Command::ForgetOwner(owner));
+            let _ = queue.send(Command::ForgetUser(user));
         }
     }
 }
@@ -128,7 +129,7 @@ fn run(
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async move {
         let worker = Rc::new(Worker {
-            keys: KeyCache::new(Arc::clone(&app.directory)),
+            principals: PrincipalCache::new(Arc::clone(&app.directory)),
             pools: Pools::default(),
             app,
             stop,
@@ -149,8 +150,8 @@ fn run(
                 Some(Command::Serve(accepted)) => {
                     connections.spawn_local(connection::serve(Rc::clone(&worker), accepted));
                 }
-                Some(Command::Forget(key)) => worker.keys.forget(&key),
-                Some(Command::ForgetOwner(owner)) => worker.keys.forget_owner(owner),
+                Some(Command::Forget(id)) => worker.principals.forget(&id),
+                Some(Command::ForgetUser(user)) => worker.principals.forget_user(user),
                 None => break,
             }
         }

@@ -19,6 +19,9 @@ pub const ADMIN_TOKEN: &str = "test-admin-token-0123456789abcdef0123";
 /// The guard's.
 pub const GUARD_TOKEN: &str = "test-guard-token-0123456789abcdef0123";
 
+/// What signs its sessions.
+pub const JWT_SECRET: &str = "test-jwt-secret-0123456789abcdef0123";
+
 /// The configuration file of a stack that has one, in its folder.
 const FILE: &str = "fluxgate.toml";
 
@@ -32,6 +35,7 @@ pub struct Plan {
     upstreams: Option<Vec<String>>,
     database: Option<String>,
     file: Option<String>,
+    jwt_secret: &'static str,
 }
 
 impl Default for Plan {
@@ -43,6 +47,7 @@ impl Default for Plan {
             upstreams: None,
             database: None,
             file: None,
+            jwt_secret: JWT_SECRET,
         }
     }
 }
@@ -88,6 +93,13 @@ impl Plan {
     #[must_use]
     pub fn file(mut self, text: &str) -> Self {
         self.file = Some(text.to_owned());
+        self
+    }
+
+    /// Without the variable: the secret stands in the file, where a reload finds another.
+    #[must_use]
+    pub fn without_jwt_secret(mut self) -> Self {
+        self.jwt_secret = "";
         self
     }
 
@@ -155,6 +167,7 @@ impl Plan {
             ("DOWNSTREAM_AI_URLS", upstreams.join(",")),
             ("ADMIN_TOKEN", ADMIN_TOKEN.to_owned()),
             ("GUARD_TOKEN", GUARD_TOKEN.to_owned()),
+            ("JWT_SECRET", self.jwt_secret.to_owned()),
             ("GATEWAY_HTTPS_ADDR", free.to_owned()),
             ("GATEWAY_HTTP_ADDR", free.to_owned()),
             ("GATEWAY_ADMIN_ADDR", free.to_owned()),

@@ -1,32 +1,33 @@
-//! API keys, for the operator: made, listed, changed, given another secret, revoked.
+//! API keys: made, listed, changed, given another secret, revoked. Members see and manage their own,
+//! administrators all.
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Extension, Path, Query, State};
 use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 use fluxgate_core::admin_api::{
     CreateKey, CreatedKey, Key, KeySettings, Page, RotateKey, Scope, UpdateKey, UserState,
 };
-use fluxgate_core::ids::OPERATOR;
 use fluxgate_core::text::is_printable;
 use fluxgate_core::{KeyId, Reason, Subject, UserId};
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tracing::info;
 
+use super::STORED_DIGITS;
+use super::actor::Actor;
+use super::audit::Upon;
 use super::list_query::ListQuery;
 use super::problem::Problem;
-use super::{idempotency, json_body};
+use super::{idempotency, json_body, names};
 use crate::app::SharedApp;
 use crate::auth::api_key::NewKey;
+use crate::auth::credential::CredentialId;
 use crate::header_policy;
 use crate::store::{CreateOutcome, KeyRecord, NewKeyRecord, Revocation, Rotation, UserRef};
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-const NAME_CHARS_MAX: usize = 64;
-/// Of a second, in the stores: an answer says what a later one will.
-pub(super) const STORED_DIGITS: u16 = 6;
 /// Globs of models, and networks, of one key.
 const ENTRIES_MAX: usize = 64;
 const MODEL_BYTES_MAX: usize = 256;
@@ -39,20 +40,22 @@ const OVERLAP_S_MAX: u32 = 30 * 24 * 3600;
 /// 400 for what can't be a key's facts; 409 with the id where it is a repeat.
 pub async fn create(
     State(app): State<SharedApp>,
+    Extension(actor): Extension<Actor>,
     headers: HeaderMap,
     body: Body,
-) -> Result<(StatusCode, [(HeaderName, HeaderValue); 1], Json<CreatedKey>), Problem> {
+) -> Result<(StatusCode, [(HeaderName, HeaderValue); 1], Extension<Upon>, Json<CreatedKey>), Problem>
+{
     let idempotency_key = idempotency::key(&headers)?;
     let asked: CreateKey = json_body::read(&headers, body).await?;
-    check_name(&asked.name)?;
+    names::check(&asked.name)?;
     let settings = asked.settings();
     check_settings(&settings)?;
     let now = Utc::now().trunc_subsecs(STORED_DIGITS);
     let expires_at = asked.expires_at.map(|end| end.trunc_subsecs(STORED_DIGITS));
     check_end(expires_at, now)?;
     let owner = match &asked.user {
-        None => OPERATOR,
-        Some(user) => find_owner(&app, user).await?,
+        None => actor.user(),
+        Some(user) => find_owner(&app, actor, user).await?,
     };
     let key = NewKey::generate();
     let new = NewKeyRecord {
@@ -64,7 +67,7 @@ pub async fn create(
         expires_at,
         settings,
     };
-    match app.store.create_key(new.clone(), OPERATOR, idempotency_key).await? {
+    match app.store.create_key(new.clone(), actor.user(), idempotency_key).await? {
         CreateOutcome::Created => {}
         CreateOutcome::AlreadyCreated(id) => {
             let text = "This request was repeated: the key was made before, and shown then.";
@@ -84,20 +87,23 @@ pub async fn create(
         previous_until: None,
         settings: new.settings,
     };
+    let upon = Extension(Upon(about.subject.clone()));
     let created = CreatedKey { key: key.reveal().to_owned(), about };
-    Ok((StatusCode::CREATED, [(CACHE_CONTROL, NO_STORE)], Json(created)))
+    Ok((StatusCode::CREATED, [(CACHE_CONTROL, NO_STORE)], upon, Json(created)))
 }
 
-/// `GET /api/v1/keys?limit=&cursor=`: every key, the newest first.
+/// `GET /api/v1/keys?limit=&cursor=`: the newest first; to a member, their own.
 ///
 /// # Errors
 /// 400 for a query that can't be answered.
 pub async fn list(
     State(app): State<SharedApp>,
+    Extension(actor): Extension<Actor>,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<Page<Key>>, Problem> {
     let asked = ListQuery::read(query)?;
-    let records = app.store.list_keys(None, asked.after, asked.limit()).await?;
+    let owner = (!actor.is_admin()).then(|| actor.user());
+    let records = app.store.list_keys(owner, asked.after, asked.limit()).await?;
     Ok(Json(asked.page(records, KeyRecord::cursor, shape)))
 }
 
@@ -107,16 +113,17 @@ pub async fn list(
 /// 404 where there is no such key.
 pub async fn revoke(
     State(app): State<SharedApp>,
+    Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
-) -> Result<StatusCode, Problem> {
-    let id: KeyId = id.parse().map_err(|_| unknown())?;
+) -> Result<(StatusCode, Extension<Upon>), Problem> {
+    let id = theirs(&app, actor, &id).await?;
     let revocation = app.store.revoke_key(&id, Utc::now()).await?.ok_or_else(unknown)?;
-    forget(&app, id);
+    app.forget(CredentialId::Key(id));
     match revocation {
         Revocation::Now => info!(key.id = %id, "a key was revoked"),
         Revocation::Before => {}
     }
-    Ok(StatusCode::NO_CONTENT)
+    Ok((StatusCode::NO_CONTENT, upon(id)))
 }
 
 /// `PATCH /api/v1/keys/{id}`: what is absent stays as it is.
@@ -125,14 +132,15 @@ pub async fn revoke(
 /// 400 for what can't be a key's facts; 404 where there is no such key.
 pub async fn update(
     State(app): State<SharedApp>,
+    Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<Key>, Problem> {
-    let id: KeyId = id.parse().map_err(|_| unknown())?;
+) -> Result<(Extension<Upon>, Json<Key>), Problem> {
+    let id = theirs(&app, actor, &id).await?;
     let mut asked: UpdateKey = json_body::read(&headers, body).await?;
     if let Some(name) = &asked.name {
-        check_name(name)?;
+        names::check(name)?;
     }
     let now = Utc::now();
     asked.expires_at = asked.expires_at.map(|end| end.map(|end| end.trunc_subsecs(STORED_DIGITS)));
@@ -144,9 +152,9 @@ pub async fn update(
     asked.clone().apply(&mut settings);
     check_settings(&settings)?;
     let record = app.store.update_key(&id, asked, now).await?.ok_or_else(unknown)?;
-    forget(&app, id);
+    app.forget(CredentialId::Key(id));
     info!(key.id = %id, "a key was changed");
-    Ok(Json(shape(record)))
+    Ok((upon(id), Json(shape(record))))
 }
 
 /// `POST /api/v1/keys/{id}/rotate`: a new secret under the same id, shown in this answer alone.
@@ -155,11 +163,12 @@ pub async fn update(
 /// 404 where there is no such key; 409 where it has ended.
 pub async fn rotate(
     State(app): State<SharedApp>,
+    Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Body,
-) -> Result<([(HeaderName, HeaderValue); 1], Json<CreatedKey>), Problem> {
-    let id: KeyId = id.parse().map_err(|_| unknown())?;
+) -> Result<([(HeaderName, HeaderValue); 1], Extension<Upon>, Json<CreatedKey>), Problem> {
+    let id = theirs(&app, actor, &id).await?;
     let asked: RotateKey = json_body::read_or_default(&headers, body).await?;
     let overlap_s = asked.overlap_s.unwrap_or(0);
     if overlap_s > OVERLAP_S_MAX {
@@ -184,19 +193,36 @@ pub async fn rotate(
             return Err(Problem::new(Reason::Conflict, text).about(id.to_string()));
         }
     };
-    forget(&app, id);
+    app.forget(CredentialId::Key(id));
     info!(key.id = %id, overlap_s, "a key got a new secret");
     let created = CreatedKey { key: key.reveal().to_owned(), about: shape(record) };
-    Ok(([(CACHE_CONTROL, NO_STORE)], Json(created)))
+    Ok(([(CACHE_CONTROL, NO_STORE)], upon(id), Json(created)))
 }
 
-/// What is known of the key here is read anew; the other replicas learn of it by the store.
-fn forget(app: &SharedApp, id: KeyId) {
-    app.directory.forget();
-    app.workers.forget(id);
+/// A key that they may change: a member's own. Of others' they learn nothing.
+async fn theirs(app: &SharedApp, actor: Actor, id: &str) -> Result<KeyId, Problem> {
+    let id: KeyId = id.parse().map_err(|_| unknown())?;
+    if !actor.is_admin() {
+        let key = app.store.find_key(&id).await?;
+        key.filter(|key| key.owner == actor.user()).ok_or_else(unknown)?;
+    }
+    Ok(id)
 }
 
-async fn find_owner(app: &SharedApp, user: &str) -> Result<UserId, Problem> {
+fn upon(id: KeyId) -> Extension<Upon> {
+    Extension(Upon(Subject::Key(id).to_string()))
+}
+
+async fn find_owner(app: &SharedApp, actor: Actor, user: &str) -> Result<UserId, Problem> {
+    let found = find_user(app, user).await;
+    if !actor.is_admin() && !matches!(found, Ok(owner) if owner == actor.user()) {
+        let text = "`user`: you may make keys for yourself alone.";
+        return Err(Problem::new(Reason::NotAllowed, text));
+    }
+    found
+}
+
+async fn find_user(app: &SharedApp, user: &str) -> Result<UserId, Problem> {
     let by = match user.parse::<UserId>() {
         Ok(id) => UserRef::Id(id),
         Err(_) => UserRef::Email(
@@ -248,14 +274,6 @@ fn check_settings(settings: &KeySettings) -> Result<(), Problem> {
     }
 }
 
-fn check_name(name: &str) -> Result<(), Problem> {
-    let length_fits = (1..=NAME_CHARS_MAX).contains(&name.chars().count());
-    if length_fits && !name.trim().is_empty() && name.chars().all(is_printable) {
-        return Ok(());
-    }
-    Err(invalid("`name`: expected 1 to 64 printable characters."))
-}
-
 fn shape(record: KeyRecord) -> Key {
     Key {
         id: record.id,
@@ -273,19 +291,4 @@ fn shape(record: KeyRecord) -> Key {
 
 fn invalid(text: impl Into<std::borrow::Cow<'static, str>>) -> Problem {
     Problem::new(Reason::InvalidRequest, text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_is_1_to_64_printable_characters() {
-        for name in ["laptop", "Ada's key", "schlüssel", &"x".repeat(64)] {
-            assert!(check_name(name).is_ok(), "{name}");
-        }
-        for name in ["", "  ", "a\nb", "a\u{202e}b", "a\u{1b}[0m", &"x".repeat(65)] {
-            assert!(check_name(name).is_err(), "{name:?}");
-        }
-    }
 }

@@ -19,8 +19,8 @@ const PAGE_MAX: u32 = 500;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListQuery {
-    limit: Option<u32>,
-    cursor: Option<String>,
+    pub limit: Option<u32>,
+    pub cursor: Option<String>,
 }
 
 /// What is asked of the store: one more than is shown, which tells whether there is another page.
@@ -36,13 +36,19 @@ impl ListQuery {
     pub fn read<Id: FromStr>(
         query: Result<Query<Self>, QueryRejection>,
     ) -> Result<Asked<Id>, Problem> {
+        let Query(query) = query.map_err(Problem::query)?;
+        query.asked()
+    }
+
+    /// # Errors
+    /// 400 for a query that can't be answered.
+    pub fn asked<Id: FromStr>(self) -> Result<Asked<Id>, Problem> {
         let invalid = |text: String| Problem::new(Reason::InvalidRequest, text);
-        let Query(query) = query.map_err(|rejection| invalid(rejection.body_text()))?;
-        let shown = query.limit.unwrap_or(PAGE_DEFAULT);
+        let shown = self.limit.unwrap_or(PAGE_DEFAULT);
         if !(1..=PAGE_MAX).contains(&shown) {
             return Err(invalid(format!("`limit`: expected 1 to {PAGE_MAX}.")));
         }
-        let after = query.cursor.map(|cursor| cursor.parse()).transpose();
+        let after = self.cursor.map(|cursor| cursor.parse()).transpose();
         Ok(Asked { after: after.map_err(|error| invalid(format!("`cursor`: {error}.")))?, shown })
     }
 }

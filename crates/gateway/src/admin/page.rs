@@ -1,7 +1,7 @@
 //! The short page of the web listener: what runs here and how to connect, and the forms behind
 //! one-time links. The files stand in the program; they work without any other server.
 
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY,
@@ -29,7 +29,11 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; c
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
 
 /// What runs here and how to connect.
-pub async fn index(State(app): State<SharedApp>, headers: HeaderMap) -> Response {
+pub async fn index(
+    State(app): State<SharedApp>,
+    Extension(kind): Extension<ListenerKind>,
+    headers: HeaderMap,
+) -> Response {
     // Models are named to those alone who have a key; the demo model is no secret.
     let demo = app.listening.get().is_some_and(|listening| listening.demo_model.is_some());
     let page = if demo {
@@ -39,7 +43,7 @@ pub async fn index(State(app): State<SharedApp>, headers: HeaderMap) -> Response
     };
     let page = page
         .replace("{{version}}", env!("CARGO_PKG_VERSION"))
-        .replace("{{origin}}", &origin(&app, &headers))
+        .replace("{{origin}}", &origin(&app, kind, &headers))
         .replace("{{model}}", if demo { DEMO_MODEL } else { "MODEL" });
     html(page)
 }
@@ -89,13 +93,14 @@ fn file(media_type: &'static str, content: String) -> Response {
 
 /// Under which origin the reader reaches us: as configured, else as the browser says, else as we
 /// listen.
-fn origin(app: &App, headers: &HeaderMap) -> String {
+fn origin(app: &App, kind: ListenerKind, headers: &HeaderMap) -> String {
     if let Some(url) = &app.settings.load().public_url {
         return escaped(url.as_str().trim_end_matches('/'));
     }
     let asked = headers.get(HOST).and_then(|host| host.to_str().ok());
     if let Some(host) = asked.filter(|host| is_plain_host(host)) {
-        return format!("http://{host}");
+        let scheme = if kind == ListenerKind::PublicTls { "https" } else { "http" };
+        return format!("{scheme}://{host}");
     }
     app.address(ListenerKind::Web).map_or_else(String::new, |address| format!("http://{address}"))
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::Request;
+use axum::extract::rejection::QueryRejection;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -18,7 +19,10 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use tracing::{error, warn};
 
+use super::audit::Upon;
+use crate::auth::login_throttle::{ThrottleReason, Throttled};
 use crate::auth::password::{PasswordError, PasswordFault};
+use crate::dialect::Refusal;
 use crate::store::StoreError;
 
 pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -34,12 +38,13 @@ pub struct Problem {
     id: Option<String>,
     retry_after: Option<Duration>,
     cause: Option<Arc<dyn Error + Send + Sync>>,
+    upon: Option<Upon>,
 }
 
 impl Problem {
     #[must_use]
     pub fn new(reason: Reason, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { reason, detail: detail.into(), id: None, retry_after: None, cause: None }
+        Self { reason, detail: detail.into(), id: None, retry_after: None, cause: None, upon: None }
     }
 
     /// A fault of ours: the cause is logged, the client learns that there was one.
@@ -48,6 +53,24 @@ impl Problem {
         let mut problem = Self::new(Reason::Internal, "The gateway failed; its log has the cause.");
         problem.cause = Some(Arc::new(cause));
         problem
+    }
+
+    /// A query that can't be read.
+    #[must_use]
+    pub fn query(rejection: QueryRejection) -> Self {
+        Self::new(Reason::InvalidRequest, rejection.body_text())
+    }
+
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// What the audit log says that it happened to.
+    #[must_use]
+    pub fn upon(mut self, object: Upon) -> Self {
+        self.upon = Some(object);
+        self
     }
 
     /// Names the object that the problem is about.
@@ -116,8 +139,35 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.answer(None);
+        if let Some(upon) = self.upon.clone() {
+            response.extensions_mut().insert(upon);
+        }
         response.extensions_mut().insert(self);
         response
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let mut problem = Self::new(refusal.reason, refusal.message);
+        problem.retry_after = refusal.retry_after;
+        problem
+    }
+}
+
+impl From<Throttled> for Problem {
+    fn from(throttled: Throttled) -> Self {
+        let problem = match throttled.reason {
+            ThrottleReason::TooMany => {
+                let text = "Too many attempts. Wait before the next one.";
+                Self::new(Reason::LoginThrottled, text)
+            }
+            ThrottleReason::Busy => {
+                let text = "Too many passwords are being checked. Try again shortly.";
+                Self::new(Reason::PasswordsBusy, text)
+            }
+        };
+        problem.retry_after(throttled.retry_after)
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
+use super::actor::Actor;
 use super::problem::Problem;
 use crate::app::SharedApp;
 use crate::listen::ClientAddr;
@@ -27,7 +28,7 @@ static WRONG_TURN: Semaphore = Semaphore::const_new(1);
 /// Lets a request pass that carries `Authorization: Bearer <ADMIN_TOKEN>`.
 pub async fn require_operator(
     State(app): State<SharedApp>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let Some(shown) = bearer(request.headers()) else {
@@ -35,6 +36,7 @@ pub async fn require_operator(
         return Problem::new(Reason::InvalidAdminToken, text).into_response();
     };
     if Secret::from(shown) == app.admin_token {
+        request.extensions_mut().insert(Actor::Operator);
         return next.run(request).await;
     }
     let client = request.extensions().get::<ClientAddr>().copied();

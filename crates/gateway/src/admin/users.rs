@@ -23,9 +23,7 @@ use super::problem::Problem;
 use super::{STORED_DIGITS, idempotency, json_body, teams};
 use crate::app::{App, SharedApp};
 use crate::auth::password::NewPassword;
-use crate::store::{
-    CreatedUser, Email, LinkAbout, UserChange, UserRecord, UserRef, UserUpdate,
-};
+use crate::store::{CreatedUser, Email, LinkAbout, UserChange, UserRecord, UserRef, UserUpdate};
 
 /// `POST /api/v1/admin/users`.
 ///
@@ -47,7 +45,7 @@ pub async fn create(
     let phc = match asked.password {
         Some(password) => {
             let password = NewPassword::check(Secret::from(password), &[email.as_str()])?;
-            Some(app.hasher.hash(password).await?)
+            Some(app.passwords.hash(password).await?)
         }
         None => None,
     };
@@ -154,8 +152,7 @@ async fn person(app: &App, id: &str) -> Result<UserId, Problem> {
     };
     match app.store.find_user(&by).await? {
         Some(user) if user.id == OPERATOR => {
-            let text =
-                "The built-in user can't be changed: revoke its keys, or set another token.";
+            let text = "The built-in user can't be changed: revoke its keys, or set another token.";
             Err(Problem::new(Reason::Conflict, text))
         }
         Some(user) => Ok(user.id),

@@ -84,6 +84,12 @@ impl fmt::Debug for SecretHash {
     }
 }
 
+impl fmt::Debug for PresentedKey<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PresentedKey({}, ***)", self.id)
+    }
+}
+
 /// A well-formed key that somebody presents. Whether it exists isn't known yet.
 pub struct PresentedKey<'a> {
     pub id: KeyId,

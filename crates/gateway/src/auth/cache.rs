@@ -1,4 +1,4 @@
-//! One data thread's memory of keys. It is read without a lock and never waits for the store
+//! One data thread's memory of keys and sessions. It is read without a lock and never waits for the store
 //! while what it holds may still be used.
 
 use std::cell::{Cell, RefCell};
@@ -7,19 +7,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fluxgate_core::UserId;
 use fluxgate_core::subject::AddressPrefix;
-use fluxgate_core::{KeyId, UserId};
 use tokio::time::Instant;
 
-use super::directory::{Found, KeyDirectory, Occasion};
+use super::credential::CredentialId;
+use super::directory::{Found, Occasion, PrincipalDirectory};
 use super::outage::TRY_AGAIN_AFTER;
 use super::principal::Principal;
 
-/// After this a key's facts are read anew, in the background.
+/// After this a credential's facts are read anew, in the background.
 const FRESH: Duration = Duration::from_secs(60);
 /// How long they are used while the store can't answer.
 const USABLE: Duration = Duration::from_secs(15 * 60);
-/// How long a key is known not to exist.
+/// How long one is known not to exist.
 const UNKNOWN: Duration = Duration::from_secs(10);
 /// Keys without restrictions that each data thread remembers, some 40 MiB; one with long lists takes
 /// the room of several.
@@ -27,11 +28,11 @@ const WEIGHT_MAX: usize = 100_000;
 
 /// See the module.
 #[derive(Debug)]
-pub struct KeyCache(Rc<Inner>);
+pub struct PrincipalCache(Rc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    directory: Arc<KeyDirectory>,
+    directory: Arc<PrincipalDirectory>,
     entries: RefCell<Entries>,
     /// Counts what was forgotten: an answer that was under way meanwhile isn't kept.
     forgotten: Cell<u64>,
@@ -40,7 +41,7 @@ struct Inner {
 /// What is remembered, and what it weighs.
 #[derive(Debug, Default)]
 struct Entries {
-    of_key: HashMap<KeyId, Entry>,
+    by_id: HashMap<CredentialId, Entry>,
     weight: usize,
 }
 
@@ -52,54 +53,55 @@ struct Entry {
     refresh_at: Option<Instant>,
 }
 
-impl KeyCache {
+impl PrincipalCache {
     #[must_use]
-    pub fn new(directory: Arc<KeyDirectory>) -> Self {
+    pub fn new(directory: Arc<PrincipalDirectory>) -> Self {
         Self(Rc::new(Inner { directory, entries: RefCell::default(), forgotten: Cell::new(0) }))
     }
 
-    /// What is known of a key that somebody at `address` presents; asks the store where nothing
-    /// usable is known here.
-    pub async fn find(&self, key: KeyId, address: AddressPrefix) -> Found {
-        match self.0.known(key, Instant::now()) {
+    /// What is known of a credential that somebody at `address` presents; asks the store where
+    /// nothing usable is known here.
+    pub async fn find(&self, id: CredentialId, address: AddressPrefix) -> Found {
+        match self.0.known(id, Instant::now()) {
             Some(found) => found,
-            None => self.0.read(key, Occasion::PresentedFrom(address)).await,
+            None => self.0.read(id, Occasion::PresentedFrom(address)).await,
         }
     }
 
-    /// Drops a key's facts: they changed.
-    pub fn forget(&self, key: &KeyId) {
+    /// Drops what is known of one: it changed.
+    pub fn forget(&self, id: &CredentialId) {
         self.0.forgotten.set(self.0.forgotten.get() + 1);
-        self.0.entries.borrow_mut().remove(key);
+        self.0.entries.borrow_mut().remove(id);
     }
 
-    /// Drops what is known of a user's keys: the user's facts changed.
-    pub fn forget_owner(&self, owner: UserId) {
+    /// Drops what is known of a user's keys and sessions: the user's facts changed.
+    pub fn forget_user(&self, user: UserId) {
         self.0.forgotten.set(self.0.forgotten.get() + 1);
-        let theirs = |entry: &Entry| entry.principal.as_ref().is_some_and(|p| p.owner == owner);
+        let theirs =
+            |entry: &Entry| entry.principal.as_ref().is_some_and(|p| p.caller.user == user);
         self.0.entries.borrow_mut().retain(|entry| !theirs(entry));
     }
 }
 
 impl Inner {
-    fn known(self: &Rc<Self>, key: KeyId, now: Instant) -> Option<Found> {
+    fn known(self: &Rc<Self>, id: CredentialId, now: Instant) -> Option<Found> {
         let mut entries = self.entries.borrow_mut();
-        let entry = entries.of_key.get_mut(&key)?;
+        let entry = entries.by_id.get_mut(&id)?;
         let found = entry.usable(now)?;
         if entry.begins_refresh(now) {
             let inner = Rc::clone(self);
-            tokio::task::spawn_local(async move { inner.read(key, Occasion::Refresh).await });
+            tokio::task::spawn_local(async move { inner.read(id, Occasion::Refresh).await });
         }
         Some(found)
     }
 
-    async fn read(&self, key: KeyId, occasion: Occasion) -> Found {
+    async fn read(&self, id: CredentialId, occasion: Occasion) -> Found {
         let forgotten = self.forgotten.get();
-        let found = self.directory.look_up(key, occasion).await;
+        let found = self.directory.look_up(id, occasion).await;
         let mut entries = self.entries.borrow_mut();
         if forgotten != self.forgotten.get() {
             // Another key's change, as a rule: this one's next use reads it.
-            if let Some(entry) = entries.of_key.get_mut(&key) {
+            if let Some(entry) = entries.by_id.get_mut(&id) {
                 entry.try_again(Instant::now());
             }
             return found;
@@ -109,13 +111,13 @@ impl Inner {
             Found::Unknown => None,
             Found::CantTell => {
                 // A later use tries again; until then the old facts serve.
-                if let Some(entry) = entries.of_key.get_mut(&key) {
+                if let Some(entry) = entries.by_id.get_mut(&id) {
                     entry.try_again(Instant::now());
                 }
                 return found;
             }
         };
-        entries.insert(key, Entry::new(principal, Instant::now()));
+        entries.insert(id, Entry::new(principal, Instant::now()));
         found
     }
 }
@@ -155,25 +157,25 @@ impl Entry {
 }
 
 impl Entries {
-    fn insert(&mut self, key: KeyId, entry: Entry) {
-        self.remove(&key);
+    fn insert(&mut self, id: CredentialId, entry: Entry) {
+        self.remove(&id);
         let weight = entry.weight();
         if self.weight + weight > WEIGHT_MAX {
             self.make_room(Instant::now());
         }
         self.weight += weight;
-        self.of_key.insert(key, entry);
+        self.by_id.insert(id, entry);
     }
 
-    fn remove(&mut self, key: &KeyId) {
-        if let Some(entry) = self.of_key.remove(key) {
+    fn remove(&mut self, id: &CredentialId) {
+        if let Some(entry) = self.by_id.remove(id) {
             self.weight -= entry.weight();
         }
     }
 
     fn retain(&mut self, mut keeps: impl FnMut(&Entry) -> bool) {
         let weight = &mut self.weight;
-        self.of_key.retain(|_, entry| {
+        self.by_id.retain(|_, entry| {
             let kept = keeps(entry);
             if !kept {
                 *weight -= entry.weight();
@@ -256,7 +258,7 @@ mod tests {
     #[test]
     fn what_is_remembered_has_a_bound_whatever_keys_hold() {
         let now = Instant::now();
-        let key = |number: u32| format!("{number:012}").parse::<KeyId>().unwrap();
+        let key = |number: u32| CredentialId::Key(format!("{number:012}").parse().unwrap());
         let mut entries = Entries::default();
         let heavy = || {
             let models = vec!["x".repeat(256); 64];
@@ -267,12 +269,12 @@ mod tests {
             entries.insert(key(number), heavy());
             assert!(entries.weight <= WEIGHT_MAX);
         }
-        assert!(entries.of_key.len() < 2_500, "{}", entries.of_key.len());
+        assert!(entries.by_id.len() < 2_500, "{}", entries.by_id.len());
         // A key that is read anew is counted once, and one that is forgotten no more.
         let before = entries.weight;
         entries.insert(key(3_999), heavy());
         assert_eq!(entries.weight, before);
         entries.retain(|_| false);
-        assert_eq!((entries.weight, entries.of_key.len()), (0, 0));
+        assert_eq!((entries.weight, entries.by_id.len()), (0, 0));
     }
 }

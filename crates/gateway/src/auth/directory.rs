@@ -1,16 +1,16 @@
-//! What is known of keys, on the control side: one look-up at a time for each key, however many
-//! requests wait for it, and a small budget for keys that don't exist.
+//! What is known of keys and sessions, on the control side: one look-up at a time for each, however
+//! many requests wait for it, and a small budget for those that don't exist.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use fluxgate_core::KeyId;
 use fluxgate_core::subject::AddressPrefix;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
+use super::credential::CredentialId;
 use super::guesses::GuessBudget;
 use super::outage::Outage;
 use super::principal::Principal;
@@ -31,7 +31,7 @@ pub enum Found {
 
 /// See the module.
 #[derive(Debug)]
-pub struct KeyDirectory {
+pub struct PrincipalDirectory {
     store: Store,
     control: Handle,
     state: Mutex<State>,
@@ -39,14 +39,14 @@ pub struct KeyDirectory {
 
 #[derive(Debug)]
 struct State {
-    flights: HashMap<(KeyId, u64), Vec<oneshot::Sender<Found>>>,
+    flights: HashMap<(CredentialId, u64), Vec<oneshot::Sender<Found>>>,
     /// Counts what was forgotten: a look-up that began before a change isn't joined after it.
     epoch: u64,
     guesses: GuessBudget,
     outage: Outage,
 }
 
-/// Why a key is looked up.
+/// Why a credential is looked up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Occasion {
     /// Somebody there presents it. It may be a guess.
@@ -55,7 +55,7 @@ pub enum Occasion {
     Refresh,
 }
 
-impl KeyDirectory {
+impl PrincipalDirectory {
     #[must_use]
     pub fn new(store: Store, control: Handle) -> Arc<Self> {
         let state = State {
@@ -67,13 +67,13 @@ impl KeyDirectory {
         Arc::new(Self { store, control, state: Mutex::new(state) })
     }
 
-    /// Looks a key up in the store. Callers that ask for the same key at the same time share one
-    /// look-up.
-    pub async fn look_up(self: &Arc<Self>, key: KeyId, occasion: Occasion) -> Found {
+    /// Looks a credential up in the store. Callers that ask for the same one at the same time share
+    /// one look-up.
+    pub async fn look_up(self: &Arc<Self>, id: CredentialId, occasion: Occasion) -> Found {
         let (sender, answer) = oneshot::channel();
         {
             let mut state = self.state();
-            let flight = (key, state.epoch);
+            let flight = (id, state.epoch);
             if let Some(waiting) = state.flights.get_mut(&flight) {
                 waiting.push(sender);
             } else if state.flights.len() < FLIGHTS_MAX && state.has_room(occasion) {
@@ -87,24 +87,31 @@ impl KeyDirectory {
         answer.await.unwrap_or(Found::CantTell)
     }
 
-    /// Keys have changed: look-ups from now on read them anew.
+    /// Something has changed: look-ups from now on read them anew.
     pub fn forget(&self) {
         self.state().epoch += 1;
     }
 
-    async fn fly(&self, flight: (KeyId, u64), occasion: Occasion) {
-        let (key, _) = flight;
-        let answer = self.store.find_key(&key).await;
+    async fn fly(&self, flight: (CredentialId, u64), occasion: Occasion) {
+        let (id, _) = flight;
+        let answer = match id {
+            CredentialId::Key(key) => {
+                self.store.find_key(&key).await.map(|record| record.map(Principal::from))
+            }
+            CredentialId::Session(session) => {
+                self.store.find_session(session).await.map(|record| record.map(Principal::from))
+            }
+        };
         let mut state = self.state();
         let found = match answer {
-            Ok(record) => {
+            Ok(found) => {
                 if state.outage.answered() {
-                    info!("keys can be looked up again");
+                    info!("keys and sessions can be looked up again");
                 }
-                record.map_or(Found::Unknown, |record| Found::Known(Arc::new(record.into())))
+                found.map_or(Found::Unknown, |principal| Found::Known(Arc::new(principal)))
             }
             Err(error) => {
-                state.failed(key, &error);
+                state.failed(id, &error);
                 Found::CantTell
             }
         };
@@ -132,13 +139,13 @@ impl State {
         }
     }
 
-    fn failed(&mut self, key: KeyId, error: &StoreError) {
+    fn failed(&mut self, id: CredentialId, error: &StoreError) {
         if !error.is_unavailable() {
-            warn!(key.id = %key, %error, "can't look up a key");
+            warn!(credential = ?id, %error, "can't look up a credential");
         } else if self.outage.failed(Instant::now()) {
-            warn!(%error, "keys can't be looked up: those that are known are served from memory");
+            warn!(%error, "keys and sessions can't be looked up: those that are known are served from memory");
         } else {
-            debug!(key.id = %key, %error, "can't look up a key");
+            debug!(credential = ?id, %error, "can't look up a credential");
         }
     }
 }

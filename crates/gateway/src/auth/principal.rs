@@ -1,83 +1,141 @@
-//! What a request needs to know of its key: read from the store once, shared by everybody who uses
-//! the key, and never changed.
+//! What a request needs to know of whoever sends it: read from the store once for a key or a
+//! session, shared by everybody who uses it, and never changed.
 
 use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
-use fluxgate_core::admin_api::{Scope, UserState};
+use fluxgate_core::admin_api::{Role, Scope, UserState};
 use fluxgate_core::subject::EndUserId;
-use fluxgate_core::{KeyId, Reason, UserId, glob};
+use fluxgate_core::{KeyId, Reason, Subject, UserId, glob};
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
 use super::api_key::SecretHash;
+use super::credential::CredentialId;
 use crate::dialect::{Refusal, tagged_name};
-use crate::store::KeyRecord;
+use crate::store::{KeyRecord, SessionRecord};
 
 /// See the module.
 #[derive(Debug)]
 pub struct Principal {
-    pub key: KeyId,
-    pub owner: UserId,
+    pub caller: Caller,
+    user_disabled: bool,
+    by: By,
+}
+
+/// Whose a request is, for whatever is written about it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Caller {
+    pub credential: CredentialId,
+    /// The key's owner, or whoever signed in.
+    pub user: UserId,
+}
+
+impl Caller {
+    /// Who consumes.
+    #[must_use]
+    pub const fn subject(self) -> Subject {
+        match self.credential {
+            CredentialId::Key(key) => Subject::Key(key),
+            CredentialId::Session(_) => Subject::User(self.user),
+        }
+    }
+
+    #[must_use]
+    pub const fn key(self) -> Option<KeyId> {
+        match self.credential {
+            CredentialId::Key(key) => Some(key),
+            CredentialId::Session(_) => None,
+        }
+    }
+}
+
+#[derive(Debug)]
+enum By {
+    Key(KeyFacts),
+    Session(SessionFacts),
+}
+
+#[derive(Debug)]
+struct KeyFacts {
     secret_sha256: SecretHash,
     /// The secret before a rotation, and until when it opens as well.
     previous: Option<(SecretHash, DateTime<Utc>)>,
     expires_at: Option<DateTime<Utc>>,
     revoked: bool,
-    owner_disabled: bool,
     scopes: Box<[Scope]>,
     models: Box<[String]>,
     ips: Box<[IpNet]>,
     end_user_header: Option<HeaderName>,
-    pub in_path: bool,
+    in_path: bool,
+}
+
+#[derive(Debug)]
+struct SessionFacts {
+    role: Role,
+    expires_at: DateTime<Utc>,
+    ended: bool,
 }
 
 impl Principal {
     /// What it takes to remember it, in units of a key without restrictions.
     #[must_use]
     pub fn weight(&self) -> usize {
-        let names: usize = self.models.iter().map(|glob| glob.len() + size_of::<String>()).sum();
-        let all = size_of::<Self>() + names + size_of_val(&*self.ips) + size_of_val(&*self.scopes);
+        let By::Key(key) = &self.by else { return 1 };
+        let names: usize = key.models.iter().map(|glob| glob.len() + size_of::<String>()).sum();
+        let all = size_of::<Self>() + names + size_of_val(&*key.ips) + size_of_val(&*key.scopes);
         all.div_ceil(size_of::<Self>() + size_of::<Scope>())
     }
 
     /// Whether a secret is this key's.
     #[must_use]
     pub fn opens_with(&self, secret: &SecretHash, now: DateTime<Utc>) -> bool {
-        let previous = self.previous.as_ref().filter(|(_, until)| *until > now);
-        self.secret_sha256.matches(secret)
+        let By::Key(key) = &self.by else { return false };
+        let previous = key.previous.as_ref().filter(|(_, until)| *until > now);
+        key.secret_sha256.matches(secret)
             | previous.is_some_and(|(previous, _)| previous.matches(secret))
     }
 
-    /// What the key has become. Told only to whoever knows its secret.
+    /// What the credential has become. Told only to whoever knows its secret.
     ///
     /// # Errors
-    /// 401 for a key that has ended.
+    /// 401 for one that has ended.
     pub fn check_alive(&self, now: DateTime<Utc>) -> Result<(), Refusal> {
-        if self.revoked {
-            return Err(Refusal::new(Reason::KeyRevoked, "This API key was revoked."));
+        let refused = |reason, text: &'static str| Err(Refusal::new(reason, text));
+        match &self.by {
+            By::Key(key) if key.revoked => {
+                return refused(Reason::KeyRevoked, "This API key was revoked.");
+            }
+            By::Key(key) if key.expires_at.is_some_and(|end| end <= now) => {
+                return refused(Reason::KeyExpired, "This API key has expired.");
+            }
+            By::Session(session) if session.ended => {
+                return refused(Reason::SessionEnded, "This session has ended: sign in.");
+            }
+            By::Session(session) if session.expires_at <= now => {
+                return refused(Reason::SessionExpired, "This session has expired: sign in.");
+            }
+            By::Key(_) | By::Session(_) => {}
         }
-        if self.expires_at.is_some_and(|end| end <= now) {
-            return Err(Refusal::new(Reason::KeyExpired, "This API key has expired."));
-        }
-        if self.owner_disabled {
-            let text = "The account that this API key belongs to is disabled.";
-            return Err(Refusal::new(Reason::AccountDisabled, text));
+        if self.user_disabled {
+            let text = "The account that this belongs to is disabled.";
+            return refused(Reason::AccountDisabled, text);
         }
         Ok(())
     }
 
-    /// Whether the key may be used from there and for that.
+    /// Whether it may be used from there and for that. A person may do whatever a key can.
     ///
     /// # Errors
     /// 403.
     pub fn check_use(&self, address: IpAddr, scope: Scope) -> Result<(), Refusal> {
+        let By::Key(key) = &self.by else { return Ok(()) };
         let address = address.to_canonical();
-        if !self.ips.is_empty() && !self.ips.iter().any(|network| network.contains(&address)) {
+        if !key.ips.is_empty() && !key.ips.iter().any(|network| network.contains(&address)) {
             let text = "This API key may not be used from this address.";
             return Err(Refusal::new(Reason::AddressNotAllowed, text));
         }
-        if !self.scopes.contains(&scope) {
+        if !key.scopes.contains(&scope) {
             let text = format!("This API key doesn't have the scope `{}`.", scope.name());
             return Err(Refusal::new(Reason::ScopeMissing, text));
         }
@@ -88,12 +146,13 @@ impl Principal {
     /// Ollama's registry are one name.
     #[must_use]
     pub fn may_use(&self, model: &str) -> bool {
-        if self.models.is_empty() {
+        let By::Key(KeyFacts { models, .. }) = &self.by else { return true };
+        if models.is_empty() {
             return true;
         }
         let tagged = tagged_name(model);
         let untagged = tagged.strip_suffix(":latest").unwrap_or(&tagged);
-        self.models.iter().any(|glob| {
+        models.iter().any(|glob| {
             [model, &tagged, untagged].iter().any(|name| glob::matches(glob, name))
                 || tagged_name(glob) == tagged
         })
@@ -102,7 +161,27 @@ impl Principal {
     /// The header that names one of the people whom the key stands for. It goes no further.
     #[must_use]
     pub fn end_user_header(&self) -> Option<&HeaderName> {
-        self.end_user_header.as_ref()
+        match &self.by {
+            By::Key(key) => key.end_user_header.as_ref(),
+            By::Session(_) => None,
+        }
+    }
+
+    #[must_use]
+    pub const fn may_stand_in_a_path(&self) -> bool {
+        match &self.by {
+            By::Key(key) => key.in_path,
+            By::Session(_) => false,
+        }
+    }
+
+    /// What a person may do who signed in; a key may do nothing of it.
+    #[must_use]
+    pub const fn role(&self) -> Option<Role> {
+        match &self.by {
+            By::Key(_) => None,
+            By::Session(session) => Some(session.role),
+        }
     }
 
     /// For whom of them a request is, where it says so.
@@ -110,7 +189,7 @@ impl Principal {
     /// # Errors
     /// 400 for what can't name anybody: it would count for somebody else.
     pub fn end_user(&self, headers: &HeaderMap) -> Result<Option<EndUserId>, Refusal> {
-        let Some(name) = &self.end_user_header else { return Ok(None) };
+        let Some(name) = self.end_user_header() else { return Ok(None) };
         let mut values = headers.get_all(name).iter();
         let Some(value) = values.next() else { return Ok(None) };
         let id = EndUserId::from_bytes(value.as_bytes()).filter(|_| values.next().is_none());
@@ -125,18 +204,33 @@ impl From<KeyRecord> for Principal {
     fn from(record: KeyRecord) -> Self {
         let settings = record.settings;
         Self {
-            key: record.id,
-            owner: record.owner,
-            secret_sha256: SecretHash(record.secret_sha256),
-            previous: record.previous.map(|(hash, until)| (SecretHash(hash), until)),
-            expires_at: record.expires_at,
-            revoked: record.revoked_at.is_some(),
-            owner_disabled: record.owner_state == UserState::Disabled,
-            scopes: settings.scopes.into(),
-            models: settings.models.into(),
-            ips: settings.ips.into(),
-            end_user_header: settings.end_user_header.and_then(|name| name.parse().ok()),
-            in_path: settings.in_path,
+            caller: Caller { credential: CredentialId::Key(record.id), user: record.owner },
+            user_disabled: record.owner_state == UserState::Disabled,
+            by: By::Key(KeyFacts {
+                secret_sha256: SecretHash(record.secret_sha256),
+                previous: record.previous.map(|(hash, until)| (SecretHash(hash), until)),
+                expires_at: record.expires_at,
+                revoked: record.revoked_at.is_some(),
+                scopes: settings.scopes.into(),
+                models: settings.models.into(),
+                ips: settings.ips.into(),
+                end_user_header: settings.end_user_header.and_then(|name| name.parse().ok()),
+                in_path: settings.in_path,
+            }),
+        }
+    }
+}
+
+impl From<SessionRecord> for Principal {
+    fn from(record: SessionRecord) -> Self {
+        Self {
+            caller: Caller { credential: CredentialId::Session(record.id), user: record.user },
+            user_disabled: record.user_state == UserState::Disabled,
+            by: By::Session(SessionFacts {
+                role: record.role,
+                expires_at: record.expires_at,
+                ended: record.ended_at.is_some(),
+            }),
         }
     }
 }

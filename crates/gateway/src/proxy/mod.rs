@@ -91,9 +91,13 @@ async fn serve(
     // Identify.
     let (head, body) = request.into_parts();
     let in_path = head.extensions.get::<KeyInPath>();
-    let principal = identify::caller(&worker.keys, exchange.client, &head.headers, in_path).await?;
+    let credential = {
+        let settings = worker.app.settings.load();
+        identify::shown(&head, &settings.access_tokens, settings.public_url.as_ref())?
+    };
+    let principal = identify::caller(&worker.principals, exchange.client, &credential).await?;
     // From here on a refusal tells whose request it was.
-    exchange.of(&principal);
+    exchange.of(principal.caller);
     identify::check(&principal, exchange.client, in_path)?;
     exchange.for_person(principal.end_user(&head.headers)?);
     if let Some(listing) = listing::Listing::of(endpoint) {

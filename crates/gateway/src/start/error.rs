@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use thiserror::Error;
 
+use crate::config::Missing;
 use crate::data_folder::DataFolderError;
 use crate::first_start::FirstStartError;
 use crate::listen::tls::TlsError;
@@ -28,8 +29,8 @@ pub enum StartError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     Upstream(#[from] UnusableUpstream),
-    #[error("{0}: not given")]
-    Missing(&'static str),
+    #[error(transparent)]
+    Missing(#[from] Missing),
     #[error("can't start a thread: {0}")]
     Thread(#[source] io::Error),
     #[error("metrics: {0}")]

@@ -17,11 +17,16 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
+use crate::admin::attempts::Attempts;
 use crate::app::{App, Listening};
-use crate::auth::directory::KeyDirectory;
+use crate::auth::directory::PrincipalDirectory;
+use crate::auth::login_throttle::LoginThrottle;
 use crate::auth::password::PasswordHasher;
 use crate::auth::pseudonym::Pseudonyms;
+use crate::auth::refresh_token::RefreshTokens;
+use crate::config::Missing;
 use crate::data_folder::{DataFolder, Ports};
 use crate::listen::accepted::ConnectionCount;
 use crate::listen::tls::Certificate;
@@ -34,7 +39,7 @@ use crate::reload::{self, ReadAgain};
 use crate::store::Store;
 use crate::upstream::directory::Upstreams;
 use crate::worker::{self, Stop, Workers};
-use crate::{changes, config, first_start, router};
+use crate::{changes, config, expired, first_start, router};
 
 pub use error::StartError;
 pub use running::Running;
@@ -70,7 +75,7 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
     let Setup { config, movable, read_again, ports_file, make_first_key, demo_model } = setup;
     files::raise_file_limit();
     let folder = DataFolder::open(&config.data_dir)?;
-    let url = config.database.url.as_ref().ok_or(StartError::Missing("database.url"))?;
+    let url = config.database.url.as_ref().ok_or(Missing("database.url"))?;
     let store = Store::open(url, config.database.effective_pooler()).await?;
     let certificate = match config.listen.https {
         Some(_) => {
@@ -89,10 +94,12 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
     let (workers, queues) = Workers::new(config::workers(&config));
     let (reloads, reload_requests) = mpsc::channel(RELOADS_MAX);
     let last_change = store.last_change().await?;
-    let people = Pseudonyms::new(&store.deployment_secret().await?);
+    let deployment_secret = Zeroizing::new(store.deployment_secret().await?);
+    let people = Pseudonyms::new(&deployment_secret);
+    let refresh_tokens = RefreshTokens::new(&deployment_secret);
     let recorder = Recorder::new(Metrics::new()?, people);
-    let certificate_now = certificate.as_ref();
-    let app = build(&config, store, passwords, recorder, certificate_now, workers, reloads, &stop)?;
+    let parts = Parts { store, passwords, refresh_tokens, recorder, workers, reload: reloads };
+    let app = build(&config, parts, certificate.as_ref(), &stop)?;
     let app = Arc::new(app);
     app.upstreams.set(config::upstreams(&config))?;
 
@@ -128,25 +135,33 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
     Ok(Running { app, first_start, folder, ports_file, threads, tasks, end })
 }
 
-fn build(
-    config: &Config,
+/// What is made before the application and moves into it.
+struct Parts {
     store: Store,
     passwords: PasswordHasher,
+    refresh_tokens: RefreshTokens,
     recorder: Arc<Recorder>,
-    certificate: Option<&Arc<Certificate>>,
     workers: Arc<Workers>,
     reload: mpsc::Sender<reload::Request>,
+}
+
+fn build(
+    config: &Config,
+    parts: Parts,
+    certificate: Option<&Arc<Certificate>>,
     stop: &Stop,
 ) -> Result<App, StartError> {
+    let Parts { store, passwords, refresh_tokens, recorder, workers, reload } = parts;
     let control = Handle::current();
     let admin_token: Option<Secret> = config.auth.admin_token.clone();
     let listen = &config.listen;
     Ok(App {
-        settings: ArcSwap::from_pointee(config::settings(config)),
-        admin_token: admin_token.ok_or(StartError::Missing("auth.admin_token"))?,
+        settings: ArcSwap::from_pointee(config::settings(config)?),
+        admin_token: admin_token.ok_or(Missing("auth.admin_token"))?,
         passwords,
+        throttle: LoginThrottle::default(),
         replica: config::replica(config),
-        directory: KeyDirectory::new(store.clone(), control.clone()),
+        directory: PrincipalDirectory::new(store.clone(), control.clone()),
         store,
         redis: config.redis.url.as_ref().map(|url| RedisProbe::start(url, &control)),
         upstreams: Upstreams::new(control.clone()),
@@ -155,6 +170,8 @@ fn build(
             listen.connections_max,
             listen.connections_per_address_max,
         ),
+        attempts: Attempts::default(),
+        refresh_tokens,
         recorder,
         workers,
         tls: certificate.map(Certificate::server_config),
@@ -180,10 +197,15 @@ fn ports(app: &App, demo_model: Option<SocketAddr>) -> Ports {
     }
 }
 
-/// Settles the records of requests until `end`, and writes what they say of keys: the last of both
-/// when nothing more comes.
+/// Settles the records of requests and of attempts until `end`, and writes what they say of keys:
+/// the last of it when nothing more comes.
 async fn record(app: Arc<App>, end: CancellationToken) {
     let recorder = &app.recorder;
-    tokio::join!(Arc::clone(recorder).run(end.clone()), recorder.used.run(&app.store, &end));
+    tokio::join!(
+        Arc::clone(recorder).run(end.clone()),
+        recorder.used.run(&app.store, &end),
+        app.attempts.run(&app.store, &end),
+        expired::run(&app, &end),
+    );
     recorder.used.write(&app.store).await;
 }

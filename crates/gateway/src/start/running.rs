@@ -1,7 +1,7 @@
 //! A replica that listens: where it is reached, a reload, its end.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -44,12 +44,7 @@ impl Running {
     #[must_use]
     pub fn setup_link(&self) -> Option<String> {
         let token = self.first_start.setup_token.as_ref()?;
-        let public_url = self.app.settings.load().public_url.clone();
-        let origin = match public_url {
-            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
-            None => format!("http://{}", reachable(self.address(ListenerKind::Web)?)),
-        };
-        Some(format!("{origin}/setup#{token}"))
+        Some(format!("{}/setup#{token}", self.app.page_origin()?))
     }
 
     /// Reads the configuration again; a bad one leaves the old in force, and is logged.
@@ -106,15 +101,4 @@ impl Running {
         }
         info!("stopped");
     }
-}
-
-/// Where a listener of all addresses is reached from this machine.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(match address.ip() {
-            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    address
 }

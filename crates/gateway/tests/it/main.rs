@@ -18,6 +18,7 @@ mod listener;
 mod refusing_to_start;
 mod scripted_upstream;
 mod secure;
+mod sessions;
 mod store;
 mod streaming;
 mod translated;

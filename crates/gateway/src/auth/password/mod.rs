@@ -78,6 +78,12 @@ impl NewPassword {
         Ok(Self(password))
     }
 
+    /// One that is somebody's already, whatever the policy says of it now.
+    #[must_use]
+    pub const fn in_use(password: Secret) -> Self {
+        Self(password)
+    }
+
     fn as_bytes(&self) -> &[u8] {
         self.0.expose().as_bytes()
     }

@@ -3,7 +3,7 @@
 mod first_start;
 mod keys;
 mod postgres;
-mod sqlite;
+pub mod sqlite;
 mod users;
 
 use chrono::{DateTime, TimeDelta, Utc};

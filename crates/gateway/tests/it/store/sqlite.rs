@@ -92,3 +92,9 @@ async fn a_locked_database_is_told_from_a_broken_one_within_two_seconds() {
     other.execute("ROLLBACK").await.unwrap();
     fresh.store.create_key(new_key("a", at(0)), OPERATOR, None).await.unwrap();
 }
+
+/// Changes a SQLite file behind the gateway's back, as time would.
+pub async fn execute(url: &str, sql: &'static str) {
+    let mut connection = SqliteConnection::connect(url).await.unwrap();
+    connection.execute(sql).await.unwrap();
+}

@@ -1,9 +1,11 @@
 //! Users and the first administrator.
 
 use fluxgate_core::UserId;
-use fluxgate_core::admin_api::{Role, UpdateUser, UserState};
+use fluxgate_core::admin_api::{Role, UserState};
 use fluxgate_core::ids::OPERATOR;
-use fluxgate_gateway::store::{CreatedUser, Email, FirstAdmin, Store, UserRecord, UserRef};
+use fluxgate_gateway::store::{
+    ChangeOf, CreatedUser, Email, FirstAdmin, Store, UserChange, UserRecord, UserRef, UserUpdate,
+};
 use futures_util::future::join_all;
 
 use super::{Fresh, at, on_each_store};
@@ -91,7 +93,14 @@ async fn tokens_end_with_the_first_administrator(fresh: Fresh) {
     assert_eq!(late, FirstAdmin::TokenRefused);
 }
 
-async fn make_member(store: &Store, name: &str, second: i64) -> UserId {
+async fn changed(store: &Store, user: UserId, update: UserUpdate, second: i64) -> UserRecord {
+    match store.update_user(user, update, at(second)).await.unwrap() {
+        UserChange::Changed(user) => user,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub async fn make_member(store: &Store, name: &str, second: i64) -> UserId {
     let address = email(&format!("{name}@example.org"));
     let user = UserRecord {
         id: UserId::generate(),
@@ -145,15 +154,16 @@ async fn users_are_listed_page_by_page_without_the_built_in_one(fresh: Fresh) {
 
 async fn a_user_is_changed_and_others_learn_of_it(fresh: Fresh) {
     let bob = make_member(&fresh.store, "bob", 1).await;
-    let disabled = UpdateUser { state: Some(UserState::Disabled), ..UpdateUser::default() };
-    let changed = fresh.store.update_user(bob, disabled.clone(), at(2)).await.unwrap().unwrap();
+    let disabled = UserUpdate { state: Some(UserState::Disabled), ..UserUpdate::default() };
+    let changed = changed(&fresh.store, bob, disabled.clone(), 2).await;
     assert_eq!((changed.role, changed.state), (Role::Member, UserState::Disabled));
     let changes = fresh.store.changes_after(0).await.unwrap();
-    assert_eq!(changes.last().unwrap().subject, format!("user:{bob}"));
-    let promoted = UpdateUser { role: Some(Role::Admin), ..UpdateUser::default() };
-    let changed = fresh.store.update_user(bob, promoted, at(3)).await.unwrap().unwrap();
+    assert_eq!(changes.last().unwrap().of, ChangeOf::User(bob));
+    let promoted = UserUpdate { role: Some(Role::Admin), ..UserUpdate::default() };
+    let changed = self::changed(&fresh.store, bob, promoted, 3).await;
     assert_eq!((changed.role, changed.state), (Role::Admin, UserState::Disabled));
     for nobody in [UserId::generate(), OPERATOR] {
-        assert_eq!(fresh.store.update_user(nobody, disabled.clone(), at(4)).await.unwrap(), None);
+        let update = fresh.store.update_user(nobody, disabled.clone(), at(4)).await.unwrap();
+        assert_eq!(update, UserChange::Unknown);
     }
 }

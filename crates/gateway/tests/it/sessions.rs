@@ -1,0 +1,10 @@
+//! Who is signed in, through the public door: by cookie, by bearer, on one replica and on two.
+
+mod cross_origin;
+mod ending;
+mod hostile_tokens;
+mod people;
+mod refreshing;
+mod registering;
+mod rights;
+mod signing_in;
