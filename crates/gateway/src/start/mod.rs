@@ -128,6 +128,8 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
     Ok(Running { app, first_start, folder, ports_file, threads, tasks, end })
 }
 
+/// Each argument is a part of it, made before.
+#[allow(clippy::too_many_arguments)]
 fn build(
     config: &Config,
     store: Store,
