@@ -9,9 +9,9 @@ use fluxgate_core::subject::AddressPrefix;
 
 /// So many at once, then so many a second.
 #[derive(Clone, Copy, Debug)]
-struct Rate {
-    burst: f64,
-    per_s: f64,
+pub(super) struct Rate {
+    pub(super) burst: f64,
+    pub(super) per_s: f64,
 }
 
 /// A proxy in front is one address, and so is an office: room for everybody's mistakes there.
@@ -55,25 +55,25 @@ impl GuessBudget {
 }
 
 #[derive(Debug)]
-struct Purse {
+pub(super) struct Purse {
     rate: Rate,
     left: f64,
     refilled: Instant,
 }
 
 impl Purse {
-    const fn full(rate: Rate, now: Instant) -> Self {
+    pub(super) const fn full(rate: Rate, now: Instant) -> Self {
         Self { rate, left: rate.burst, refilled: now }
     }
 
-    fn left(&mut self, now: Instant) -> f64 {
+    pub(super) fn left(&mut self, now: Instant) -> f64 {
         let earned = now.duration_since(self.refilled).as_secs_f64() * self.rate.per_s;
         self.refilled = now;
         self.left = (self.left + earned).min(self.rate.burst);
         self.left
     }
 
-    fn spend(&mut self, now: Instant) {
+    pub(super) fn spend(&mut self, now: Instant) {
         self.left = self.left(now) - 1.0;
     }
 }
