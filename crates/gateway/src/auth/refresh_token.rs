@@ -108,7 +108,7 @@ impl fmt::Debug for PresentedRefreshToken {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
