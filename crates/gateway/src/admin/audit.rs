@@ -121,7 +121,8 @@ pub async fn list(
     State(app): State<SharedApp>,
     query: Result<Query<AuditQuery>, QueryRejection>,
 ) -> Result<Json<Page<AuditEntry>>, Problem> {
-    let Query(query) = query.map_err(Problem::query)?;
+    let expected = "`actor`, `act`, `outcome`, the times `since` and `until`, `limit`, `cursor`";
+    let Query(query) = query.map_err(|_| Problem::query(expected))?;
     let AuditQuery { actor, act, outcome, since, until, limit, cursor } = query;
     let asked = ListQuery { limit, cursor }.asked::<AuditId>()?;
     let filter = AuditFilter { actor, act, outcome, since, until };

@@ -36,7 +36,8 @@ impl ListQuery {
     pub fn read<Id: FromStr>(
         query: Result<Query<Self>, QueryRejection>,
     ) -> Result<Asked<Id>, Problem> {
-        let Query(query) = query.map_err(Problem::query)?;
+        let expected = "`limit`, a number, and `cursor`";
+        let Query(query) = query.map_err(|_| Problem::query(expected))?;
         query.asked()
     }
 

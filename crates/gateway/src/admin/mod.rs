@@ -21,6 +21,7 @@ pub mod actor;
 pub mod attempts;
 pub mod token;
 
+mod given;
 mod idempotency;
 mod json_body;
 mod list_query;

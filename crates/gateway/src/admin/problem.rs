@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::Request;
-use axum::extract::rejection::QueryRejection;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -55,10 +54,10 @@ impl Problem {
         problem
     }
 
-    /// A query that can't be read.
+    /// A query that can't be read. What it held isn't told: somebody may have put a key there.
     #[must_use]
-    pub fn query(rejection: QueryRejection) -> Self {
-        Self::new(Reason::InvalidRequest, rejection.body_text())
+    pub fn query(expected: &'static str) -> Self {
+        Self::new(Reason::InvalidRequest, format!("The query can't be used: expected {expected}."))
     }
 
     #[must_use]

@@ -29,7 +29,9 @@ pub struct UsageQuery {
 pub async fn list(
     query: Result<Query<UsageQuery>, QueryRejection>,
 ) -> Result<Json<Page<UsageItem>>, Problem> {
-    let Query(UsageQuery { since, until, step_s, .. }) = query.map_err(Problem::query)?;
+    let expected = "`by`, the times `since` and `until`, and `step_s`, a number";
+    let Query(UsageQuery { since, until, step_s, .. }) =
+        query.map_err(|_| Problem::query(expected))?;
     if since.zip(until).is_some_and(|(since, until)| until <= since) {
         return Err(Problem::new(
             Reason::InvalidRequest,

@@ -3,6 +3,8 @@
 mod cross_origin;
 mod ending;
 mod hostile_tokens;
+mod leaks;
+mod outage;
 mod people;
 mod refreshing;
 mod registering;
