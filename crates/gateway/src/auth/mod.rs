@@ -22,3 +22,7 @@ pub mod login_throttle;
 mod outage;
 pub mod password;
 pub mod pseudonym;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+mod masking;

@@ -2,6 +2,7 @@
 
 mod cross_origin;
 mod ending;
+mod guessing;
 mod hostile_tokens;
 mod leaks;
 mod outage;

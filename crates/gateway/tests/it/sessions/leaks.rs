@@ -6,9 +6,11 @@ mod program;
 
 use std::fs;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use fluxgate_testkit::throwaway::Postgres;
 use fluxgate_testkit::wire::{self, Answer};
+use fluxgate_testkit::{Plan, stack};
 use http::Request;
 use http_body_util::Full;
 use serde_json::{Value, json};
@@ -222,6 +224,32 @@ async fn no_secret_is_in_the_log_the_metrics_the_database_or_an_error() {
     told.extend(planted.find_in_any_form("the log", &log));
     told.extend(planted.find_in_any_form("the database", &planted::dump(&url).await));
     assert!(told.is_empty(), "{}", told.join("\n\n"));
+}
+
+#[tokio::test]
+async fn a_panic_that_told_all_that_runs_would_tell_no_secret() {
+    let url = Postgres::shared().create_database();
+    let mut stack = Plan::default().database(&url).start().await;
+    let running = stack.running.as_ref().unwrap();
+    let panicked = catch_unwind(AssertUnwindSafe(|| panic!("{running:?}")));
+    let text = *panicked.unwrap_err().downcast::<String>().unwrap();
+    assert!(text.contains("App {") && text.contains("Postgres"), "{text}");
+    let link = running.setup_link().unwrap();
+    let (_, setup) = link.split_once('#').unwrap();
+    let secret = running.app.store.deployment_secret().await.unwrap();
+    let bytes = format!("{secret:?}");
+    for secret in [
+        stack::ADMIN_TOKEN,
+        stack::GUARD_TOKEN,
+        stack::JWT_SECRET,
+        "throwaway-password",
+        &stack.key[19..],
+        setup,
+        bytes.trim_matches(['[', ']']),
+    ] {
+        assert!(!text.contains(secret), "{secret} stands in it: {text}");
+    }
+    stack.stop().await;
 }
 
 const PASSWORD: &str = "planted-password-Bt27 of ada";
