@@ -31,10 +31,13 @@ bench: ## release build, then the table of bench/README.md; ARGS="--quick" for a
 	$(CARGO) build --release --workspace
 	target/release/fluxgate-bench compare $(ARGS)
 
-e2e: prerequisites $(CACHE)/clients/.ready $(CACHE)/venv/.ready $(TOOLS:%=$(CACHE)/%/.ready) $(CACHE)/e2e-node/.ready ## a real model server, and other people's tools; 10 GB in .cache
+e2e: prerequisites $(CACHE)/clients/.ready $(CACHE)/venv/.ready $(TOOLS:%=$(CACHE)/%/.ready) $(CACHE)/e2e-node/.ready ## a real model server, other people's tools, keys and sessions under load; 10 GB in .cache
 	$(CARGO) build --workspace --bins
 	timeout 900 $(CACHE)/clients/bin/python tests/e2e/run.py --llama $(CACHE)/venv
 	timeout 1800 python3 tests/e2e/tools.py --cache $(CACHE)
+	scripts/prerequisites.sh pgbouncer
+	$(CARGO) build --release --workspace
+	FLUXGATE_PROFILE=release timeout 1200 python3 tests/e2e/identity.py
 
 clean: ## what was built; downloaded tools stay in .cache
 	$(CARGO) clean
