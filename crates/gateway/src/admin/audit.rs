@@ -17,7 +17,10 @@ use super::list_query::ListQuery;
 use super::problem::Problem;
 use crate::app::{App, SharedApp};
 use crate::listen::ClientAddr;
-use crate::store::{AuditFilter, AuditRecord};
+use crate::store::{AuditFilter, AuditRecord, StoreError};
+
+/// Who shows no credential, or a wrong one.
+const ANONYMOUS: &str = "anonymous";
 
 /// Upon what somebody acted: a handler puts it among its response's extensions.
 #[derive(Clone, Debug)]
@@ -68,7 +71,7 @@ impl Seen {
         Some(AuditRecord {
             id: AuditId::generate(),
             at: self.at,
-            actor: extensions.get::<Actor>().map_or_else(anonymous, |actor| actor.name()),
+            actor: extensions.get::<Actor>().map_or_else(|| ANONYMOUS.to_owned(), |actor| actor.name()),
             act: self.act,
             object,
             outcome: refused.map_or("ok", Reason::code).to_owned(),
@@ -79,18 +82,19 @@ impl Seen {
     }
 }
 
-fn anonymous() -> String {
-    "anonymous".to_owned()
-}
-
 /// What somebody known did is written before they are told. What strangers try is gathered: it
 /// costs the database little, however much it is.
 async fn write(app: &App, entry: AuditRecord) {
-    if entry.actor == "anonymous" {
+    if entry.actor == ANONYMOUS {
         app.attempts.note(entry);
         return;
     }
-    if let Err(error) = app.store.put_audit(std::slice::from_ref(&entry)).await {
+    // A store that has just not answered isn't waited for once more.
+    let written = match entry.outcome == Reason::StoreUnavailable.code() {
+        true => Err(StoreError::TimedOut),
+        false => app.store.put_audit(std::slice::from_ref(&entry)).await,
+    };
+    if let Err(error) = written {
         // The log is what is left of it.
         error!(
             %error, audit.actor = entry.actor, audit.act = entry.act, audit.object = entry.object,
