@@ -1,12 +1,15 @@
 //! Keys and the changes by which replicas learn of them.
 
 use chrono::TimeDelta;
-use fluxgate_core::admin_api::{KeySettings, UpdateKey, UpdateUser, UserState};
+use fluxgate_core::UserId;
+use fluxgate_core::admin_api::{KeySettings, UpdateKey, UserState};
 use fluxgate_core::ids::OPERATOR;
-use fluxgate_core::{Subject, UserId};
-use fluxgate_gateway::store::{CreateOutcome, KeyRecord, Revocation, Rotation};
+use fluxgate_gateway::store::{
+    ChangeOf, CreateOutcome, KeyRecord, Revocation, Rotation, UserRecord, UserUpdate,
+};
 use futures_util::future::join_all;
 
+use super::users::find_user;
 use super::{Fresh, at, key_id, new_key, on_each_store};
 
 on_each_store! {
@@ -157,9 +160,8 @@ async fn a_revocation_is_a_change_that_others_learn_of(fresh: Fresh) {
     fresh.store.revoke_key(&key_id("a"), at(2)).await.unwrap();
     fresh.store.revoke_key(&key_id("b"), at(3)).await.unwrap();
     let changes = other.changes_after(start).await.unwrap();
-    let subjects: Vec<Subject> =
-        changes.iter().map(|change| change.subject.parse().unwrap()).collect();
-    assert_eq!(subjects, [Subject::Key(key_id("a")), Subject::Key(key_id("b"))]);
+    let of: Vec<_> = changes.iter().map(|change| change.of.clone()).collect();
+    assert_eq!(of, [ChangeOf::Key(key_id("a")), ChangeOf::Key(key_id("b"))]);
     assert_eq!(other.last_change().await.unwrap(), changes[1].id);
     assert_eq!(other.changes_after(changes[0].id).await.unwrap(), changes[1..]);
 }
@@ -261,22 +263,33 @@ async fn a_key_that_has_ended_gets_no_new_secret(fresh: Fresh) {
 }
 
 async fn the_newest_use_is_kept(fresh: Fresh) {
-    fresh.store.create_key(new_key("a", at(0)), OPERATOR, None).await.unwrap();
+    let bob = super::users::make_member(&fresh.store, "bob", 0).await;
+    let mut new = new_key("a", at(0));
+    new.owner = bob;
+    fresh.store.create_key(new, OPERATOR, None).await.unwrap();
     for second in [20, 10] {
         let used = [(key_id("a"), at(second).into()), (key_id("z"), at(second).into())];
         fresh.store.note_used(&used).await.unwrap();
     }
     let record = fresh.store.find_key(&key_id("a")).await.unwrap().unwrap();
     assert_eq!(record.last_used_at, Some(at(20)));
+    let seen_at = |user: UserRecord| user.last_seen_at.unwrap();
+    assert_eq!(seen_at(find_user(&fresh.store, bob).await), at(20));
+    // Another key of theirs was used before that.
+    let mut new = new_key("b", at(0));
+    new.owner = bob;
+    fresh.store.create_key(new, OPERATOR, None).await.unwrap();
+    fresh.store.note_used(&[(key_id("b"), at(15).into())]).await.unwrap();
+    assert_eq!(seen_at(find_user(&fresh.store, bob).await), at(20));
     assert_eq!(fresh.store.last_change().await.unwrap(), 0, "nobody has to know");
 }
 
 async fn a_keys_owner_may_be_disabled(fresh: Fresh) {
-    let owner = super::users::make_admin(&fresh.store).await;
+    let owner = super::users::make_member(&fresh.store, "bob", 0).await;
     let mut new = new_key("a", at(0));
     new.owner = owner;
     fresh.store.create_key(new, OPERATOR, None).await.unwrap();
-    let update = UpdateUser { state: Some(UserState::Disabled), ..UpdateUser::default() };
+    let update = UserUpdate { state: Some(UserState::Disabled), ..UserUpdate::default() };
     fresh.store.update_user(owner, update, at(1)).await.unwrap();
     let record = fresh.store.find_key(&key_id("a")).await.unwrap().unwrap();
     assert_eq!(record.owner_state, UserState::Disabled);

@@ -1,14 +1,14 @@
 //! Users and the first administrator.
 
 use fluxgate_core::UserId;
-use fluxgate_core::admin_api::{Role, UpdateUser, UserState};
+use fluxgate_core::admin_api::{Role, UserState};
 use fluxgate_core::ids::OPERATOR;
 use fluxgate_gateway::store::{CreatedUser, Email, FirstAdmin, Store, UserRecord, UserRef};
 use futures_util::future::join_all;
 
 use super::{Fresh, at, on_each_store};
 
-const PHC: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g";
+pub const PHC: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g";
 
 on_each_store! {
     a_new_database_has_the_operator_and_no_administrator,
@@ -19,7 +19,6 @@ on_each_store! {
     tokens_end_with_the_first_administrator,
     a_user_is_made_once_for_each_address,
     users_are_listed_page_by_page_without_the_built_in_one,
-    a_user_is_changed_and_others_learn_of_it,
 }
 
 /// Makes the first administrator.
@@ -30,8 +29,12 @@ pub async fn make_admin(store: &Store) -> UserId {
     }
 }
 
-fn email(text: &str) -> Email {
+pub fn email(text: &str) -> Email {
     text.parse().unwrap()
+}
+
+pub async fn find_user(store: &Store, user: UserId) -> UserRecord {
+    store.find_user(&UserRef::Id(user)).await.unwrap().unwrap()
 }
 
 async fn a_new_database_has_the_operator_and_no_administrator(fresh: Fresh) {
@@ -91,7 +94,8 @@ async fn tokens_end_with_the_first_administrator(fresh: Fresh) {
     assert_eq!(late, FirstAdmin::TokenRefused);
 }
 
-async fn make_member(store: &Store, name: &str, second: i64) -> UserId {
+/// A member who isn't kept yet.
+pub fn member(name: &str, second: i64) -> (UserRecord, Email) {
     let address = email(&format!("{name}@example.org"));
     let user = UserRecord {
         id: UserId::generate(),
@@ -103,7 +107,14 @@ async fn make_member(store: &Store, name: &str, second: i64) -> UserId {
         last_seen_at: None,
         created_at: at(second),
     };
-    let made = store.create_user(&user, &address, None, OPERATOR, None).await.unwrap();
+    (user, address)
+}
+
+/// Makes a member, whose password's hash is [`PHC`].
+pub async fn make_member(store: &Store, name: &str, second: i64) -> UserId {
+    let (user, address) = member(name, second);
+    let phc = Some(PHC.to_owned());
+    let made = store.create_user(&user, &address, phc, OPERATOR, None).await.unwrap();
     assert_eq!(made, CreatedUser::Created);
     user.id
 }
@@ -141,19 +152,4 @@ async fn users_are_listed_page_by_page_without_the_built_in_one(fresh: Fresh) {
         listed.extend(page.iter().map(|user| user.id));
     }
     assert_eq!(listed, made);
-}
-
-async fn a_user_is_changed_and_others_learn_of_it(fresh: Fresh) {
-    let bob = make_member(&fresh.store, "bob", 1).await;
-    let disabled = UpdateUser { state: Some(UserState::Disabled), ..UpdateUser::default() };
-    let changed = fresh.store.update_user(bob, disabled.clone(), at(2)).await.unwrap().unwrap();
-    assert_eq!((changed.role, changed.state), (Role::Member, UserState::Disabled));
-    let changes = fresh.store.changes_after(0).await.unwrap();
-    assert_eq!(changes.last().unwrap().subject, format!("user:{bob}"));
-    let promoted = UpdateUser { role: Some(Role::Admin), ..UpdateUser::default() };
-    let changed = fresh.store.update_user(bob, promoted, at(3)).await.unwrap().unwrap();
-    assert_eq!((changed.role, changed.state), (Role::Admin, UserState::Disabled));
-    for nobody in [UserId::generate(), OPERATOR] {
-        assert_eq!(fresh.store.update_user(nobody, disabled.clone(), at(4)).await.unwrap(), None);
-    }
 }
