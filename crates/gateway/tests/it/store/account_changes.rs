@@ -125,7 +125,7 @@ async fn a_disabled_users_sessions_end(fresh: Fresh) {
     let bob = make_member(&fresh.store, "bob", 0).await;
     let eve = make_member(&fresh.store, "eve", 0).await;
     let (of_bob, of_eve) = (open(&fresh.store, bob, 1).await, open(&fresh.store, eve, 1).await);
-    update(&fresh, bob, role(Role::Admin)).await;
+    update(&fresh, bob, role(Role::Member)).await;
     assert_eq!(find(&fresh.store, of_bob).await.ended_at, None);
     update(&fresh, bob, state(UserState::Disabled)).await;
     assert_eq!(find(&fresh.store, of_bob).await.ended_at, Some(at(9)));
