@@ -3,7 +3,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use fluxgate_core::admin_api::{Grant, Role, UserState};
 use fluxgate_core::{SessionId, UserId};
-use fluxgate_gateway::store::{ChangeOf, NewSession, SessionRecord, Store, UserUpdate};
+use fluxgate_gateway::store::{
+    ChangeOf, NewSession, Refreshed, SessionRecord, Store, UserChange, UserUpdate,
+};
 use futures_util::future::join_all;
 
 use super::users::{PHC, email, find_user, make_member};
@@ -14,6 +16,7 @@ on_each_store! {
     only_an_active_user_opens_one_and_only_with_their_present_password,
     the_oldest_beyond_a_hundred_ends_and_others_learn_of_it,
     openings_at_the_same_moment_leave_a_hundred,
+    whatever_happens_to_a_users_sessions_at_the_same_moment_happens,
     sessions_that_can_be_used_are_listed_page_by_page,
     a_session_is_ended_once,
     a_session_is_ended_for_its_user_alone,
@@ -137,6 +140,39 @@ async fn openings_at_the_same_moment_leave_a_hundred(fresh: Fresh) {
     let listed = listed(&fresh, bob, at(101)).await;
     assert_eq!(listed.len(), 100);
     assert!(opened.iter().all(|session| listed.contains(session)));
+}
+
+async fn whatever_happens_to_a_users_sessions_at_the_same_moment_happens(fresh: Fresh) {
+    let bob = make_member(&fresh.store, "bob", 0).await;
+    let mut opened = Vec::new();
+    for second in 1..=100 {
+        let new = new_session(bob, second);
+        assert!(fresh.store.open_session(&new, None).await.unwrap());
+        opened.push(new);
+    }
+    // None of them waits for another in a circle, on whichever replica.
+    let other = fresh.open_again().await;
+    let opening = join_all([&fresh.store, &other].map(|store| open(store, bob, 101)));
+    let refreshing = join_all(opened.iter().take(8).map(|session| {
+        let (token, next) = (&session.refresh_sha256, &[9; 32]);
+        other.refresh_session(session.id, token, next, IDLE, "::1", at(101))
+    }));
+    let ending =
+        join_all(opened.iter().take(8).map(|new| fresh.store.end_session(new.id, None, at(101))));
+    let limited = UserUpdate { limits: Some(Default::default()), ..UserUpdate::default() };
+    let changing = other.update_user(bob, limited, at(101));
+    let (.., refreshed, ended, changed) = tokio::join!(opening, refreshing, ending, changing);
+    assert!(
+        refreshed.into_iter().all(|outcome| {
+            matches!(outcome.unwrap(), Refreshed::Refreshed(_) | Refreshed::Ended)
+        })
+    );
+    assert!(ended.into_iter().all(Result::unwrap));
+    assert!(matches!(changed.unwrap(), UserChange::Changed(_)));
+    let left = listed(&fresh, bob, at(102)).await;
+    assert!(opened[..8].iter().all(|session| !left.contains(&session.id)));
+    assert!(fresh.store.set_password(bob, None, "new", None, at(102)).await.unwrap());
+    assert_eq!(listed(&fresh, bob, at(102)).await, []);
 }
 
 async fn sessions_that_can_be_used_are_listed_page_by_page(fresh: Fresh) {
