@@ -71,7 +71,9 @@ impl Seen {
         Some(AuditRecord {
             id: AuditId::generate(),
             at: self.at,
-            actor: extensions.get::<Actor>().map_or_else(|| ANONYMOUS.to_owned(), |actor| actor.name()),
+            actor: extensions
+                .get::<Actor>()
+                .map_or_else(|| ANONYMOUS.to_owned(), |actor| actor.name()),
             act: self.act,
             object,
             outcome: refused.map_or("ok", Reason::code).to_owned(),
