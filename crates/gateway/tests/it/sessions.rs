@@ -8,3 +8,4 @@ mod refreshing;
 mod registering;
 mod rights;
 mod signing_in;
+mod written_down;
