@@ -30,6 +30,7 @@ check: prerequisites ## format, lints, dependency policy, forbidden words, the p
 bench: ## release build, then the table of bench/README.md; ARGS="--quick" for a short look
 	$(CARGO) build --release --workspace
 	target/release/fluxgate-bench compare $(ARGS)
+	$(CARGO) bench --workspace --bench identify
 
 e2e: prerequisites $(CACHE)/clients/.ready $(CACHE)/venv/.ready $(TOOLS:%=$(CACHE)/%/.ready) $(CACHE)/e2e-node/.ready ## a real model server, other people's tools, keys and sessions under load; 10 GB in .cache
 	$(CARGO) build --workspace --bins

@@ -69,7 +69,7 @@ reasons! {
     KeyRevoked = UNAUTHORIZED, "key_revoked", Client;
     /// The right secret of a key that has expired.
     KeyExpired = UNAUTHORIZED, "key_expired", Client;
-    /// The right secret of a key whose owner is disabled.
+    /// The right secret or password of a disabled account.
     AccountDisabled = UNAUTHORIZED, "account_disabled", Client;
     /// An access token that isn't one of ours.
     InvalidSession = UNAUTHORIZED, "invalid_session", Client;
@@ -155,7 +155,7 @@ reasons! {
     CrossOrigin = FORBIDDEN, "cross_origin", Client;
     /// Who asks isn't an administrator, or it isn't theirs to change.
     NotAllowed = FORBIDDEN, "not_allowed", Client;
-    /// Signing in with an unknown address, a wrong password or a disabled account.
+    /// Signing in with an unknown address or a wrong password.
     InvalidCredentials = UNAUTHORIZED, "invalid_credentials", Client;
     /// A refresh token that was replaced a moment ago: another tab was faster.
     RefreshSuperseded = CONFLICT, "refresh_superseded", Client;

@@ -19,6 +19,7 @@ use crate::auth::access_token::AccessTokens;
 use crate::auth::credential::CredentialId;
 use crate::auth::directory::PrincipalDirectory;
 use crate::auth::login_throttle::LoginThrottle;
+use crate::auth::one_time::OneTimeTokens;
 use crate::auth::password::PasswordHasher;
 use crate::auth::refresh_token::RefreshTokens;
 use crate::listen::ListenerKind;
@@ -46,6 +47,7 @@ pub struct App {
     pub redis: Option<RedisProbe>,
     pub directory: Arc<PrincipalDirectory>,
     pub refresh_tokens: RefreshTokens,
+    pub one_time: OneTimeTokens,
     pub upstreams: Arc<Upstreams>,
     pub bodies: BodyBudget,
     pub connections: Arc<ConnectionCount>,
@@ -80,14 +82,15 @@ impl App {
         listening.routers.iter().find(|(of, _)| *of == kind).map(|(_, router)| router.clone())
     }
 
-    /// The origin under which the page is reached, for links: as configured, else as it listens.
+    /// The origin under which the pages are reached, for links: as configured, else as we listen.
     #[must_use]
     pub fn page_origin(&self) -> Option<String> {
-        let public_url = self.settings.load().public_url.clone();
-        Some(match public_url {
-            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
-            None => format!("http://{}", reachable(self.address(ListenerKind::Web)?)),
-        })
+        if let Some(url) = &self.settings.load().public_url {
+            return Some(url.as_str().trim_end_matches('/').to_owned());
+        }
+        [(ListenerKind::Web, "http"), (ListenerKind::PublicTls, "https")].into_iter().find_map(
+            |(kind, scheme)| Some(format!("{scheme}://{}", reachable(self.address(kind)?))),
+        )
     }
 
     /// What is known here of a key or a session is read anew. The other replicas learn by the store.

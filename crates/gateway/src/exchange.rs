@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::app::App;
 use crate::auth::principal::Caller;
-use crate::listen::ClientAddr;
+use crate::listen::{ClientAddr, ListenerKind};
 use crate::middleware::REQUEST_ID;
 use crate::proxy::OutBody;
 use crate::record::{Outcome, Recorder, RequestRecord};
@@ -27,6 +27,8 @@ const CLIENT_ID_BYTES_MAX: usize = 128;
 pub struct Exchange {
     pub id: RequestId,
     pub client: ClientAddr,
+    /// Where it came in.
+    pub kind: ListenerKind,
     recorder: Arc<Recorder>,
     started: Instant,
     at: SystemTime,
@@ -47,11 +49,17 @@ pub struct Exchange {
 impl Exchange {
     /// A request's header has been read.
     #[must_use]
-    pub fn begin(app: &App, client: ClientAddr, headers: &HeaderMap) -> Box<Self> {
+    pub fn begin(
+        app: &App,
+        client: ClientAddr,
+        kind: ListenerKind,
+        headers: &HeaderMap,
+    ) -> Box<Self> {
         let at = SystemTime::now();
         Box::new(Self {
             id: new_request_id(at),
             client,
+            kind,
             recorder: Arc::clone(&app.recorder),
             started: Instant::now(),
             at,

@@ -1,6 +1,7 @@
 //! Drops from the accounts database what is over: sessions and links that ended a while ago, entries
 //! of the audit log that are older than they are kept.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
@@ -14,7 +15,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(3600);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Looks now and then, until `stop`. Replicas that look at the same time drop it once.
-pub async fn run(app: &App, stop: &CancellationToken) {
+pub async fn run(app: Arc<App>, stop: CancellationToken) {
     let mut wait = LOOK_EVERY;
     loop {
         tokio::select! {

@@ -10,13 +10,12 @@ use fluxgate_core::KeyId;
 use fluxgate_core::admin_api::KeySettings;
 use fluxgate_core::config::Config;
 use fluxgate_core::ids::OPERATOR;
-use hkdf::Hkdf;
-use sha2::Sha256;
 use thiserror::Error;
 
 use crate::auth::api_key::NewKey;
-use crate::auth::one_time::{self, TOKEN_BYTES, token_sha256};
+use crate::auth::one_time::OneTimeTokens;
 use crate::auth::password::{NewPassword, PasswordError, PasswordHasher};
+use crate::auth::tagged::{self, Sealed};
 use crate::data_folder::write_private;
 use crate::store::{Email, FirstAdmin, NewKeyRecord, Store, StoreError};
 
@@ -118,20 +117,17 @@ async fn make_setup_token(store: &Store) -> Result<String, StoreError> {
     let secret = store.deployment_secret().await?;
     for round in 0..SETUPS_MAX {
         let token = setup_token(&secret, round);
-        if store.put_setup_token(&token_sha256(&token), Utc::now()).await? {
-            return Ok(token);
+        if store.put_setup_token(&token.sha256, Utc::now()).await? {
+            return Ok(token.text.expose().to_owned());
         }
     }
     Err(StoreError::Malformed("setup_tokens"))
 }
 
-fn setup_token(deployment_secret: &[u8], round: u32) -> String {
-    let mut token = [0; TOKEN_BYTES];
-    let info = format!("fluxgate setup link v1 {round}");
-    // RFC 5869 §2.3: it gives up to 255 hashes' worth, of which this is one.
-    let expanded = Hkdf::<Sha256>::new(None, deployment_secret).expand(info.as_bytes(), &mut token);
-    debug_assert!(expanded.is_ok());
-    one_time::text(&token)
+/// The same on every replica, and another in each round.
+fn setup_token(deployment_secret: &[u8; 32], round: u32) -> Sealed {
+    let random = tagged::derive(deployment_secret, &format!("fluxgate setup link v1 {round}"));
+    OneTimeTokens::new(deployment_secret).of(&random)
 }
 
 async fn make_key(store: &Store) -> Result<Option<NewFirstKey>, StoreError> {

@@ -48,7 +48,7 @@ pub async fn serve(
         let trusted = &worker.app.settings.load().trusted_proxies;
         ClientAddr::of_request(connection.peer, request.headers(), trusted)
     };
-    let exchange = Exchange::begin(&worker.app, client, request.headers());
+    let exchange = Exchange::begin(&worker.app, client, connection.kind, request.headers());
     let request_id = exchange.id_header();
     let of_anthropic = Dialect::of_path(request.uri().path()) == Dialect::Anthropic;
     let mut last = request.version() < http::Version::HTTP_2 && worker.stop.drain.is_cancelled();
@@ -156,9 +156,13 @@ async fn control(
     request.extensions_mut().insert(exchange.id);
     let answer = worker.app.control.spawn(router.oneshot(request.map(AxumBody::new)));
     match answer.await {
-        Ok(Ok(response)) => {
-            exchange.answered_locally(response.status(), response.map(OutBody::control))
-        }
+        Ok(Ok(response)) => match response.extensions().get::<Reason>().copied() {
+            Some(reason) => {
+                exchange.refused(reason);
+                response.map(OutBody::control)
+            }
+            None => exchange.answered_locally(response.status(), response.map(OutBody::control)),
+        },
         Ok(Err(never)) => match never {},
         Err(failed) => {
             error!(error = %failed, request.id = %exchange.id, "a control route failed");

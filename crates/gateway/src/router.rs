@@ -242,9 +242,8 @@ pub fn control(kind: ListenerKind, app: SharedApp) -> Router {
         .route("/healthz", get(admin::health::healthz))
         .route("/readyz", get(admin::health::readyz_public));
     let routes = match kind {
-        ListenerKind::PublicClear => health.merge(own_api(&app)),
-        ListenerKind::PublicTls | ListenerKind::Web => health
-            .merge(own_api(&app))
+        ListenerKind::PublicTls | ListenerKind::PublicClear | ListenerKind::Web => health
+            .merge(written_down(&app, own_api(&app)))
             .route("/", get(admin::page::index))
             .route("/setup", get(admin::page::setup))
             .route("/register", get(admin::page::register))
@@ -268,13 +267,12 @@ pub fn control(kind: ListenerKind, app: SharedApp) -> Router {
             Router::new()
                 .route("/healthz", get(admin::health::healthz))
                 .route("/readyz", get(admin::health::readyz))
-                .merge(operator)
+                .merge(written_down(&app, operator))
         }
     };
     routes
         .method_not_allowed_fallback(admin::problem::method_not_allowed)
         .fallback(admin::problem::unknown_route)
-        .layer(from_fn_with_state(SharedApp::clone(&app), admin::audit::record))
         .layer(Extension(kind))
         .layer(from_fn(admin::problem::name_the_request))
         .with_state(app)
@@ -284,7 +282,7 @@ pub fn control(kind: ListenerKind, app: SharedApp) -> Router {
 /// the operator.
 fn own_api(app: &SharedApp) -> Router<SharedApp> {
     let app = || SharedApp::clone(app);
-    // Whoever asks shows in the body, or by a cookie, who they are.
+    // Who asks is found out by each of them, or becomes known by it.
     let signing_in = Router::new()
         .route("/api/v1/auth/setup", post(sign_in::set_up::set_up))
         .route("/api/v1/auth/register", post(sign_in::register::register))
@@ -294,7 +292,7 @@ fn own_api(app: &SharedApp) -> Router<SharedApp> {
         .route("/api/v1/auth/password", post(sign_in::password::set));
     let keys_too = Router::new()
         .route("/api/v1/usage", get(admin::usage::list))
-        .route_layer(from_fn_with_state(app(), admin::actor::require));
+        .route_layer(from_fn_with_state(app(), admin::actor::require_reader));
     let people = Router::new()
         .route("/api/v1/auth/me", get(sign_in::sessions::me))
         .route("/api/v1/auth/sessions", get(sign_in::sessions::list))
@@ -314,6 +312,13 @@ fn own_api(app: &SharedApp) -> Router<SharedApp> {
         .route("/api/v1/admin/audit", get(admin::audit::list))
         .route_layer(from_fn_with_state(app(), admin::actor::require_admin));
     signing_in.merge(keys_too).merge(people).merge(administrators)
+}
+
+/// Routes whose acts go into the audit log, and whose answers into no cache.
+fn written_down(app: &SharedApp, routes: Router<SharedApp>) -> Router<SharedApp> {
+    routes
+        .layer(from_fn_with_state(SharedApp::clone(app), admin::audit::record))
+        .layer(from_fn(admin::privacy::keep))
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ pub struct CreateKey {
     /// 1 to 64 printable characters.
     #[schema(min_length = 1, max_length = 64)]
     pub name: String,
-    /// The owner's id or e-mail; without one the key is the operator's.
+    /// The owner's id or e-mail; without one the key is theirs who asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// The key ends then; without one it never does.

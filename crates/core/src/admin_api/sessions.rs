@@ -65,7 +65,7 @@ pub struct LogIn {
     pub grant: Grant,
 }
 
-/// The body of `POST /api/v1/auth/refresh`: none where the token is in its cookie.
+/// The body of `POST /api/v1/auth/refresh`, and of `logout`: none where the token is in its cookie.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Refresh {

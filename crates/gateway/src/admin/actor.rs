@@ -1,6 +1,8 @@
 //! Who asks our own API: the operator by their token, on the admin listener; elsewhere a person by
 //! a session, or a key with a scope for it.
 
+use std::sync::{Arc, OnceLock};
+
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -10,21 +12,20 @@ use fluxgate_core::ids::OPERATOR;
 use fluxgate_core::{KeyId, Reason, SessionId, UserId};
 use http::request::Parts;
 
-use super::problem::Problem;
-use crate::app::App;
-use crate::app::SharedApp;
+use super::problem::{Problem, STORE_RETRY_AFTER};
+use crate::app::{App, SharedApp};
 use crate::auth::credential::{Credential, CredentialId};
-use crate::auth::directory::Occasion;
+use crate::auth::directory::{Found, Occasion};
 use crate::auth::identify;
 use crate::auth::origin::Origin;
-use crate::listen::ClientAddr;
+use crate::listen::{ClientAddr, ListenerKind};
 
 /// See the module. It stands in the extensions of a request whose route asks for one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Actor {
     Operator,
     Person { user: UserId, role: Role, session: SessionId },
-    Key { key: KeyId, owner: UserId },
+    Key { key: KeyId, owner: UserId, reads_usage: bool },
 }
 
 impl Actor {
@@ -73,41 +74,103 @@ pub async fn of(app: &App, head: &Parts) -> Result<Actor, Problem> {
     if let Some(actor) = head.extensions.get::<Actor>() {
         return Ok(*actor);
     }
-    let client = head.extensions.get::<ClientAddr>().copied();
-    let client = client.ok_or_else(|| Problem::new(Reason::MissingKey, "Who asks isn't known."))?;
-    let credential = {
-        let settings = app.settings.load();
-        let now = Utc::now();
-        let credential = Credential::read(&head.headers, None, &settings.access_tokens, now)?;
-        let by_cookie = matches!(credential, Credential::Session { by_cookie: true, .. });
-        if by_cookie && !head.method.is_safe() {
-            let public_url = settings.public_url.as_ref();
-            if Origin::of(&head.headers, &head.uri, public_url) != Origin::Ours {
-                return Err(identify::cross_origin().into());
-            }
-        }
-        credential
-    };
-    let occasion = Occasion::PresentedFrom(client.0.into());
+    let from = CameFrom::of(head)?;
+    let credential = shown(app, head, from.kind)?;
+    let address = from.client.0.into();
+    let occasion = Occasion::of(credential.id(), address);
     let found = app.directory.look_up(credential.id(), occasion).await;
-    let principal = identify::open(found, &credential)?;
+    if matches!(found, Found::CantTell) {
+        let text = "Who asks can't be looked up right now. Try again shortly.";
+        return Err(Problem::new(Reason::StoreUnavailable, text).retry_after(STORE_RETRY_AFTER));
+    }
+    let principal = match identify::open(found, &credential) {
+        Ok(principal) => principal,
+        Err(refusal) => {
+            // A key that there is, with another secret: a guess as well.
+            app.directory.guessed(address);
+            return Err(refusal.into());
+        }
+    };
     principal.check_alive(Utc::now())?;
     let user = principal.caller.user;
-    match (principal.caller.credential, principal.role()) {
-        (CredentialId::Session(session), Some(role)) => Ok(Actor::Person { user, role, session }),
-        (CredentialId::Key(key), _) => {
-            principal.check_use(client.0, Scope::UsageRead)?;
-            Ok(Actor::Key { key, owner: user })
+    let actor = match principal.caller.credential {
+        CredentialId::Session(session) => {
+            let role = principal.role().unwrap_or(Role::Member);
+            Actor::Person { user, role, session }
         }
-        (CredentialId::Session(_), None) => {
-            Err(Problem::new(Reason::InvalidSession, "This session isn't one."))
+        CredentialId::Key(key) => {
+            principal.check_from(from.client.0)?;
+            Actor::Key { key, owner: user, reads_usage: principal.has(Scope::UsageRead) }
         }
+    };
+    Named::name(head, actor);
+    Ok(actor)
+}
+
+fn shown<'a>(app: &App, head: &'a Parts, kind: ListenerKind) -> Result<Credential<'a>, Problem> {
+    let settings = app.settings.load();
+    let credential = Credential::read(&head.headers, None, &settings.access_tokens, Utc::now())?;
+    let by_cookie = matches!(credential, Credential::Session { by_cookie: true, .. });
+    if by_cookie && !head.method.is_safe() {
+        let public_url = settings.public_url.as_ref();
+        Origin::of(&head.headers, &head.uri, kind, public_url).require_ours()?;
+    }
+    Ok(credential)
+}
+
+/// Where a request came from and came in.
+#[derive(Clone, Copy, Debug)]
+pub struct CameFrom {
+    pub client: ClientAddr,
+    pub kind: ListenerKind,
+}
+
+impl CameFrom {
+    /// # Errors
+    /// 500 where our own listener didn't tell.
+    pub fn of(head: &Parts) -> Result<Self, Problem> {
+        let (client, kind) =
+            (head.extensions.get::<ClientAddr>(), head.extensions.get::<ListenerKind>());
+        let (Some(client), Some(kind)) = (client, kind) else {
+            return Err(Problem::new(Reason::Internal, "The gateway failed."));
+        };
+        Ok(Self { client: *client, kind: *kind })
     }
 }
 
-/// Lets a request pass from somebody who is known.
-pub async fn require(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
-    pass(&app, request, next, |_| Ok(())).await
+/// Who acts in a request, once that is known: the audit log reads it behind the handler.
+#[derive(Clone, Default, Debug)]
+pub struct Named(Arc<OnceLock<Actor>>);
+
+impl Named {
+    /// Notes it for a request that is written down.
+    pub fn name(head: &Parts, actor: Actor) {
+        if let Some(named) = head.extensions.get::<Self>() {
+            // Nobody becomes somebody else in the middle of a request.
+            let _ = named.0.set(actor);
+        }
+    }
+
+    #[must_use]
+    pub fn get(&self) -> Option<Actor> {
+        self.0.get().copied()
+    }
+}
+
+/// Lets a request pass from somebody who may read what was used.
+pub async fn require_reader(
+    State(app): State<SharedApp>,
+    request: Request,
+    next: Next,
+) -> Response {
+    pass(&app, request, next, |actor| match actor {
+        Actor::Key { reads_usage: false, .. } => {
+            let text = "This API key doesn't have the scope `usage:read`.";
+            Err(Problem::new(Reason::ScopeMissing, text))
+        }
+        Actor::Operator | Actor::Person { .. } | Actor::Key { .. } => Ok(()),
+    })
+    .await
 }
 
 /// Lets a request pass from a person or the operator: keys are for programs.
@@ -144,15 +207,13 @@ async fn pass(
         Ok(actor) => actor,
         Err(problem) => return problem.into_response(),
     };
-    let mut response = match check(actor) {
+    match check(actor) {
         Ok(()) => {
             head.extensions.insert(actor);
             next.run(Request::from_parts(head, body)).await
         }
         Err(problem) => problem.into_response(),
-    };
-    response.extensions_mut().insert(actor);
-    response
+    }
 }
 
 fn not_for_keys() -> Problem {

@@ -3,17 +3,19 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::app::App;
 use crate::store::{AuditRecord, Store};
 
 const GATHERED_FOR: Duration = Duration::from_secs(1);
-/// Different attempts that are gathered; those beyond are counted as one.
-const KINDS_MAX: usize = 200;
+/// Different attempts that are gathered: what any database writes in a second without noticing. Of
+/// those beyond only act and outcome are told, of which there are few.
+const KINDS_MAX: usize = 50;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -26,6 +28,17 @@ struct Kind {
     object: Option<String>,
     outcome: String,
     address: String,
+}
+
+/// Writes what was gathered, now and then, until `stop`; the last of it then.
+pub async fn run(app: Arc<App>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        tokio::select! {
+            () = tokio::time::sleep(GATHERED_FOR) => {}
+            () = stop.cancelled() => {}
+        }
+        app.attempts.write(&app.store).await;
+    }
 }
 
 impl Attempts {
@@ -52,17 +65,6 @@ impl Attempts {
                 let Kind { object, address, .. } = free.key().clone();
                 free.insert(AuditRecord { object, address, ..entry });
             }
-        }
-    }
-
-    /// Writes what was gathered, now and then, until `stop`; the last of it then.
-    pub async fn run(&self, store: &Store, stop: &CancellationToken) {
-        while !stop.is_cancelled() {
-            tokio::select! {
-                () = tokio::time::sleep(GATHERED_FOR) => {}
-                () = stop.cancelled() => {}
-            }
-            self.write(store).await;
         }
     }
 

@@ -8,89 +8,111 @@ use axum::middleware::Next;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use fluxgate_core::admin_api::{AuditEntry, Page};
+use fluxgate_core::subject::AddressPrefix;
 use fluxgate_core::{AuditId, Reason, RequestId};
+use http::Method;
 use serde::Deserialize;
 use tracing::error;
 
-use super::actor::Actor;
+use super::actor::{Actor, Named};
 use super::list_query::ListQuery;
 use super::problem::Problem;
 use crate::app::{App, SharedApp};
 use crate::listen::ClientAddr;
-use crate::store::{AuditFilter, AuditRecord};
+use crate::store::{AuditFilter, AuditRecord, StoreError};
+
+/// Who shows no credential, or a wrong one.
+const ANONYMOUS: &str = "anonymous";
+const DONE: &str = "ok";
+const REFRESH: &str = "/api/v1/auth/refresh";
 
 /// Upon what somebody acted: a handler puts it among its response's extensions.
 #[derive(Clone, Debug)]
 pub struct Upon(pub String);
 
 /// Around the routes of our own API: writes down what was done, before the answer is given.
-pub async fn record(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
+pub async fn record(State(app): State<SharedApp>, mut request: Request, next: Next) -> Response {
     let seen = Seen::of(&request);
+    let named = Named::default();
+    request.extensions_mut().insert(named.clone());
     let response = next.run(request).await;
-    if let Some(entry) = seen.entry(&response) {
-        write(&app, entry).await;
+    if let Some(seen) = seen {
+        let extensions = response.extensions();
+        let refused = extensions.get::<Problem>().map(Problem::reason);
+        let object = extensions.get::<Upon>().map(|upon| upon.0.clone());
+        write(&app, seen, named.get(), refused, object).await;
     }
     response
 }
 
 /// What is known of a request before it is served.
 struct Seen {
-    act: String,
-    changes: bool,
-    address: String,
+    method: Method,
+    route: MatchedPath,
+    client: Option<ClientAddr>,
     request_id: Option<RequestId>,
     at: DateTime<Utc>,
 }
 
 impl Seen {
-    fn of(request: &Request) -> Self {
+    /// `None` for what is none of our routes, and a method that none of them takes.
+    fn of(request: &Request) -> Option<Self> {
+        const METHODS: [Method; 5] =
+            [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
         let extensions = request.extensions();
-        let route = extensions.get::<MatchedPath>().map_or("", |path| path.as_str());
-        Self {
-            act: format!("{} {route}", request.method()),
-            changes: !request.method().is_safe(),
-            address: extensions.get::<ClientAddr>().map(ToString::to_string).unwrap_or_default(),
+        Some(Self {
+            method: METHODS.into_iter().find(|method| method == request.method())?,
+            route: extensions.get::<MatchedPath>()?.clone(),
+            client: extensions.get::<ClientAddr>().copied(),
             request_id: extensions.get::<RequestId>().copied(),
             at: Utc::now(),
-        }
+        })
     }
 
     /// Reading is no act, and going on with a session is none either; a wrong token of the
     /// operator's is one, whatever it was for.
-    fn entry(self, response: &Response) -> Option<AuditRecord> {
-        let extensions = response.extensions();
-        let refused = extensions.get::<Problem>().map(Problem::reason);
-        let goes_on = refused.is_none() && self.act.ends_with("/auth/refresh");
-        if (!self.changes && refused != Some(Reason::InvalidAdminToken)) || goes_on {
-            return None;
+    fn is_act(&self, refused: Option<Reason>) -> bool {
+        match refused {
+            None => !self.method.is_safe() && self.route.as_str() != REFRESH,
+            Some(reason) => !self.method.is_safe() || reason == Reason::InvalidAdminToken,
         }
-        let object = extensions.get::<Upon>().map(|upon| upon.0.clone());
-        Some(AuditRecord {
-            id: AuditId::generate(),
-            at: self.at,
-            actor: extensions.get::<Actor>().map_or_else(anonymous, |actor| actor.name()),
-            act: self.act,
-            object,
-            outcome: refused.map_or("ok", Reason::code).to_owned(),
-            address: self.address,
-            request_id: self.request_id,
-            count: 1,
-        })
     }
 }
 
-fn anonymous() -> String {
-    "anonymous".to_owned()
-}
-
-/// What somebody known did is written before they are told. What strangers try is gathered: it
-/// costs the database little, however much it is.
-async fn write(app: &App, entry: AuditRecord) {
-    if entry.actor == "anonymous" {
-        app.attempts.note(entry);
+/// What was done, and what somebody known was refused, is written before they are told. What
+/// strangers try is gathered: it costs the database little, however much it is.
+async fn write(
+    app: &App,
+    seen: Seen,
+    actor: Option<Actor>,
+    refused: Option<Reason>,
+    object: Option<String>,
+) {
+    if !seen.is_act(refused) {
         return;
     }
-    if let Err(error) = app.store.put_audit(std::slice::from_ref(&entry)).await {
+    let Seen { method, route, client, request_id, at } = seen;
+    let entry = AuditRecord {
+        id: AuditId::generate(),
+        at,
+        actor: actor.map_or_else(|| ANONYMOUS.to_owned(), Actor::name),
+        act: format!("{method} {}", route.as_str()),
+        object,
+        outcome: refused.map_or(DONE, Reason::code).to_owned(),
+        address: client.map(|client| client.to_string()).unwrap_or_default(),
+        request_id,
+        count: 1,
+    };
+    if let (None, Some(_), Some(client)) = (actor, refused, client) {
+        let address = AddressPrefix::from(client.0).to_string();
+        return app.attempts.note(AuditRecord { address, ..entry });
+    }
+    // A store that has just not answered isn't waited for once more.
+    let written = match refused {
+        Some(Reason::StoreUnavailable) => Err(StoreError::TimedOut),
+        _ => app.store.put_audit(std::slice::from_ref(&entry)).await,
+    };
+    if let Err(error) = written {
         // The log is what is left of it.
         error!(
             %error, audit.actor = entry.actor, audit.act = entry.act, audit.object = entry.object,

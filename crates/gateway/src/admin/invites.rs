@@ -1,11 +1,10 @@
-//! One-time links, for administrators: invitations here, and what they share with those that set
-//! another password.
+//! Invitations, for administrators: links by which somebody registers, once.
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, Path, Query, State};
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use chrono::Utc;
 use fluxgate_core::admin_api::{CreateInvite, CreatedLink, Invite, Page, Role};
 use fluxgate_core::config::Registration;
 use fluxgate_core::{LinkId, Reason};
@@ -16,22 +15,9 @@ use super::actor::Actor;
 use super::audit::Upon;
 use super::list_query::ListQuery;
 use super::problem::Problem;
-use super::{STORED_DIGITS, idempotency, json_body, teams, users};
-use crate::app::{App, SharedApp};
-use crate::auth::one_time;
-use crate::store::{InviteRecord, LinkAbout, LinkCreation as Outcome, NewLink};
-
-/// A kind of link: where it leads, and how long it may be good for.
-pub(super) struct LinkKind {
-    page: &'static str,
-    lasts: TimeDelta,
-    lasts_at_most: TimeDelta,
-}
-
-const INVITES: LinkKind =
-    LinkKind { page: "register", lasts: TimeDelta::days(7), lasts_at_most: TimeDelta::days(30) };
-pub(super) const RESETS: LinkKind =
-    LinkKind { page: "reset", lasts: TimeDelta::days(1), lasts_at_most: TimeDelta::days(7) };
+use super::{idempotency, json_body, links, teams, users};
+use crate::app::SharedApp;
+use crate::store::{InviteRecord, LinkAbout};
 
 /// `POST /api/v1/admin/invites`.
 ///
@@ -55,7 +41,8 @@ pub async fn create(
         None => None,
     };
     let about = LinkAbout::Invite { email, role: asked.role.unwrap_or(Role::Member), team };
-    let created = link(&app, actor, &INVITES, about, asked.expires_at, idempotency_key).await?;
+    let created =
+        links::make(&app, actor, &links::INVITES, about, asked.expires_at, idempotency_key).await?;
     info!(link.id = %created.id, "an invitation was made");
     Ok((StatusCode::CREATED, upon(created.id), Json(created)))
 }
@@ -88,39 +75,6 @@ pub async fn withdraw(
     }
     info!(link.id = %id, "an invitation was withdrawn");
     Ok((StatusCode::NO_CONTENT, upon(id)))
-}
-
-/// Makes a link. Its token stands in the answer and nowhere else.
-pub(super) async fn link(
-    app: &App,
-    actor: Actor,
-    kind: &LinkKind,
-    about: LinkAbout,
-    expires_at: Option<DateTime<Utc>>,
-    idempotency_key: Option<&str>,
-) -> Result<CreatedLink, Problem> {
-    let now = Utc::now().trunc_subsecs(STORED_DIGITS);
-    let expires_at = expires_at.map_or(now + kind.lasts, |end| end.trunc_subsecs(STORED_DIGITS));
-    if expires_at <= now || expires_at > now + kind.lasts_at_most {
-        let days = kind.lasts_at_most.num_days();
-        let text = format!("`expires_at`: expected a time within {days} days.");
-        return Err(Problem::new(Reason::InvalidRequest, text));
-    }
-    let (token, sha256) = one_time::draw();
-    let new = NewLink { id: LinkId::generate(), sha256, created_at: now, expires_at, about };
-    match app.store.create_link(&new, actor.user(), idempotency_key).await? {
-        Outcome::Created => {}
-        Outcome::AlreadyCreated(id) => {
-            let text = "This request was repeated: the link was made before, and shown then.";
-            return Err(Problem::new(Reason::AlreadyCreated, text).about(id.to_string()));
-        }
-        Outcome::UnknownUser => {
-            return Err(Problem::new(Reason::NotFound, "There is no user with this id."));
-        }
-    }
-    let origin = app.page_origin().unwrap_or_default();
-    let link = format!("{origin}/{}#{}", kind.page, token.expose());
-    Ok(CreatedLink { id: new.id, link, expires_at })
 }
 
 fn upon(id: LinkId) -> Extension<Upon> {

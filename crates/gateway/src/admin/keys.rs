@@ -11,8 +11,7 @@ use fluxgate_core::admin_api::{
 };
 use fluxgate_core::text::is_printable;
 use fluxgate_core::{KeyId, Reason, Subject, UserId};
-use http::header::CACHE_CONTROL;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 use tracing::info;
 
 use super::STORED_DIGITS;
@@ -27,7 +26,6 @@ use crate::auth::credential::CredentialId;
 use crate::header_policy;
 use crate::store::{CreateOutcome, KeyRecord, NewKeyRecord, Revocation, Rotation, UserRef};
 
-const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// Globs of models, and networks, of one key.
 const ENTRIES_MAX: usize = 64;
 const MODEL_BYTES_MAX: usize = 256;
@@ -43,8 +41,7 @@ pub async fn create(
     Extension(actor): Extension<Actor>,
     headers: HeaderMap,
     body: Body,
-) -> Result<(StatusCode, [(HeaderName, HeaderValue); 1], Extension<Upon>, Json<CreatedKey>), Problem>
-{
+) -> Result<(StatusCode, Extension<Upon>, Json<CreatedKey>), Problem> {
     let idempotency_key = idempotency::key(&headers)?;
     let asked: CreateKey = json_body::read(&headers, body).await?;
     names::check(&asked.name)?;
@@ -89,7 +86,7 @@ pub async fn create(
     };
     let upon = Extension(Upon(about.subject.clone()));
     let created = CreatedKey { key: key.reveal().to_owned(), about };
-    Ok((StatusCode::CREATED, [(CACHE_CONTROL, NO_STORE)], upon, Json(created)))
+    Ok((StatusCode::CREATED, upon, Json(created)))
 }
 
 /// `GET /api/v1/keys?limit=&cursor=`: the newest first; to a member, their own.
@@ -167,7 +164,7 @@ pub async fn rotate(
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Body,
-) -> Result<([(HeaderName, HeaderValue); 1], Extension<Upon>, Json<CreatedKey>), Problem> {
+) -> Result<(Extension<Upon>, Json<CreatedKey>), Problem> {
     let id = theirs(&app, actor, &id).await?;
     let asked: RotateKey = json_body::read_or_default(&headers, body).await?;
     let overlap_s = asked.overlap_s.unwrap_or(0);
@@ -196,7 +193,7 @@ pub async fn rotate(
     app.forget(CredentialId::Key(id));
     info!(key.id = %id, overlap_s, "a key got a new secret");
     let created = CreatedKey { key: key.reveal().to_owned(), about: shape(record) };
-    Ok(([(CACHE_CONTROL, NO_STORE)], upon(id), Json(created)))
+    Ok((upon(id), Json(created)))
 }
 
 /// A key that they may change: a member's own. Of others' they learn nothing.
@@ -214,21 +211,27 @@ fn upon(id: KeyId) -> Extension<Upon> {
 }
 
 async fn find_owner(app: &SharedApp, actor: Actor, user: &str) -> Result<UserId, Problem> {
-    let found = find_user(app, user).await;
-    if !actor.is_admin() && !matches!(found, Ok(owner) if owner == actor.user()) {
-        let text = "`user`: you may make keys for yourself alone.";
-        return Err(Problem::new(Reason::NotAllowed, text));
+    if actor.is_admin() {
+        return find_user(app, user).await;
     }
-    found
+    // Whether there is another such user isn't told.
+    let own = app.store.find_user(&UserRef::Id(actor.user())).await?;
+    let email = own.and_then(|own| own.email);
+    let is_own = match user.parse() {
+        Ok(UserRef::Id(id)) => id == actor.user(),
+        Ok(UserRef::Email(named)) => email == Some(named),
+        Err(_) => false,
+    };
+    if is_own {
+        return Ok(actor.user());
+    }
+    let text = "`user`: you may make keys for yourself alone.";
+    Err(Problem::new(Reason::NotAllowed, text))
 }
 
 async fn find_user(app: &SharedApp, user: &str) -> Result<UserId, Problem> {
-    let by = match user.parse::<UserId>() {
-        Ok(id) => UserRef::Id(id),
-        Err(_) => UserRef::Email(
-            user.parse().map_err(|_| invalid("`user`: expected a user's id or e-mail."))?,
-        ),
-    };
+    let expected = "`user`: expected a user's id or e-mail.";
+    let by: UserRef = user.parse().map_err(|_| invalid(expected))?;
     match app.store.find_user(&by).await? {
         Some(user) if user.state == UserState::Active => Ok(user.id),
         Some(_) => Err(invalid("`user`: this user is disabled.")),

@@ -24,8 +24,10 @@ pub mod token;
 mod given;
 mod idempotency;
 mod json_body;
+mod links;
 mod list_query;
 mod names;
+pub mod privacy;
 pub mod problem;
 
 /// Of a second, in the stores: an answer says what a later one will.

@@ -27,7 +27,7 @@ use crate::store::StoreError;
 pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 /// Until a store may be back.
-const STORE_RETRY_AFTER: Duration = Duration::from_secs(2);
+pub const STORE_RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// Why a request to our own API was refused. Handlers return it; [`name_the_request`] completes it.
 #[derive(Clone, Debug)]
@@ -52,6 +52,12 @@ impl Problem {
         let mut problem = Self::new(Reason::Internal, "The gateway failed; its log has the cause.");
         problem.cause = Some(Arc::new(cause));
         problem
+    }
+
+    /// A password that can't be one, by the field that has it.
+    #[must_use]
+    pub fn password(field: &str, fault: PasswordFault) -> Self {
+        Self::new(Reason::InvalidRequest, format!("`{field}`: {fault}."))
     }
 
     /// A query that can't be read. What it held isn't told: somebody may have put a key there.
@@ -214,6 +220,8 @@ pub async fn name_the_request(request: Request, next: Next) -> Response {
     };
     problem.log(request_id);
     let named = problem.answer(Some(request_id));
+    // For the record of the request.
+    response.extensions_mut().insert(problem.reason);
     // The head stays: a fallback's has `Allow` in it.
     let headers = response.headers_mut();
     headers.remove(http::header::CONTENT_LENGTH);

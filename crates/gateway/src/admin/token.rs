@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
-use super::actor::Actor;
+use super::actor::{Actor, Named};
 use super::problem::Problem;
 use crate::app::SharedApp;
 use crate::listen::ClientAddr;
@@ -28,7 +28,7 @@ static WRONG_TURN: Semaphore = Semaphore::const_new(1);
 /// Lets a request pass that carries `Authorization: Bearer <ADMIN_TOKEN>`.
 pub async fn require_operator(
     State(app): State<SharedApp>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
     let Some(shown) = bearer(request.headers()) else {
@@ -36,8 +36,10 @@ pub async fn require_operator(
         return Problem::new(Reason::InvalidAdminToken, text).into_response();
     };
     if Secret::from(shown) == app.admin_token {
-        request.extensions_mut().insert(Actor::Operator);
-        return next.run(request).await;
+        let (mut head, body) = request.into_parts();
+        Named::name(&head, Actor::Operator);
+        head.extensions.insert(Actor::Operator);
+        return next.run(Request::from_parts(head, body)).await;
     }
     let client = request.extensions().get::<ClientAddr>().copied();
     slow_down(client).await;

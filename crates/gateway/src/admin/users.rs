@@ -17,10 +17,9 @@ use tracing::info;
 
 use super::actor::Actor;
 use super::audit::Upon;
-use super::invites::{RESETS, link};
 use super::list_query::ListQuery;
 use super::problem::Problem;
-use super::{STORED_DIGITS, idempotency, json_body, teams};
+use super::{STORED_DIGITS, idempotency, json_body, links, teams};
 use crate::app::{App, SharedApp};
 use crate::auth::password::NewPassword;
 use crate::store::{CreatedUser, Email, LinkAbout, UserChange, UserRecord, UserRef, UserUpdate};
@@ -66,10 +65,7 @@ pub async fn create(
             let text = "This request was repeated: the user was made before.";
             return Err(Problem::new(Reason::AlreadyCreated, text).about(id.to_string()));
         }
-        CreatedUser::EmailTaken => {
-            let text = "`email`: another user has this address.";
-            return Err(Problem::new(Reason::Conflict, text));
-        }
+        CreatedUser::EmailTaken => return Err(email_taken()),
     }
     info!(user.id = %user.id, role = user.role.name(), "a user was made");
     Ok((StatusCode::CREATED, upon(user.id), Json(shape(user))))
@@ -139,17 +135,15 @@ pub async fn reset(
     let asked: CreateReset = json_body::read_or_default(&headers, body).await?;
     let user = person(&app, &id).await?;
     let about = LinkAbout::Reset { user };
-    let created = link(&app, actor, &RESETS, about, asked.expires_at, idempotency_key).await?;
+    let created =
+        links::make(&app, actor, &links::RESETS, about, asked.expires_at, idempotency_key).await?;
     info!(user.id = %user, "a link to set a password was made");
     Ok((StatusCode::CREATED, upon(user), Json(created)))
 }
 
 /// A user who isn't the built-in one, by id or e-mail.
 async fn person(app: &App, id: &str) -> Result<UserId, Problem> {
-    let by = match id.parse() {
-        Ok(id) => UserRef::Id(id),
-        Err(_) => UserRef::Email(id.parse().map_err(|_| unknown())?),
-    };
+    let by: UserRef = id.parse().map_err(|_| unknown())?;
     match app.store.find_user(&by).await? {
         Some(user) if user.id == OPERATOR => {
             let text = "The built-in user can't be changed: revoke its keys, or set another token.";
@@ -167,6 +161,11 @@ async fn person(app: &App, id: &str) -> Result<UserId, Problem> {
 pub(super) fn email(text: &str) -> Result<Email, Problem> {
     let expected = "`email`: expected an email address.";
     text.parse().map_err(|_| Problem::new(Reason::InvalidRequest, expected))
+}
+
+/// Another user is known by it.
+pub(super) fn email_taken() -> Problem {
+    Problem::new(Reason::Conflict, "`email`: another user has this address.")
 }
 
 fn unknown() -> Problem {

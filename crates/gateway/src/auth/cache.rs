@@ -64,7 +64,7 @@ impl PrincipalCache {
     pub async fn find(&self, id: CredentialId, address: AddressPrefix) -> Found {
         match self.0.known(id, Instant::now()) {
             Some(found) => found,
-            None => self.0.read(id, Occasion::PresentedFrom(address)).await,
+            None => self.0.read(id, Occasion::of(id, address)).await,
         }
     }
 

@@ -1,5 +1,6 @@
-//! The cookies of a session. No script can read them and no other site's page sends them; the
-//! prefixes have browsers refuse them from anybody but us (RFC 6265bis §4.1.3).
+//! The cookies of a session. No script can read them and no other site's page sends them. By its
+//! prefix a browser takes the access token's from this very host alone; the refresh token's, which
+//! has a path of its own, from any host of the same site over TLS (RFC 6265bis §4.1.3).
 
 use std::time::Duration;
 

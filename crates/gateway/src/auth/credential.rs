@@ -3,8 +3,8 @@
 
 use chrono::{DateTime, Utc};
 use fluxgate_core::{KeyId, Reason, SessionId};
-use http::HeaderMap;
-use http::header::{AUTHORIZATION, HeaderName};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::access_token::{AccessTokens, TokenFault};
 use super::api_key::PresentedKey;
@@ -47,14 +47,14 @@ impl<'a> Credential<'a> {
         if let Some(key) = in_path {
             return Self::key(key.as_bytes());
         }
-        if let Some(value) = headers.get(AUTHORIZATION) {
+        if let Some(value) = only(headers, &AUTHORIZATION)? {
             let bearer = bearer(value.as_bytes())?;
             return match looks_like_a_token(bearer) {
                 true => Self::session(bearer, false, tokens, now),
                 false => Self::key(bearer),
             };
         }
-        if let Some(value) = headers.get(X_API_KEY) {
+        if let Some(value) = only(headers, &X_API_KEY)? {
             return Self::key(value.as_bytes());
         }
         match cookies::find(headers, cookies::SESSION) {
@@ -97,12 +97,25 @@ impl<'a> Credential<'a> {
     }
 }
 
+/// The header, where it stands once: of two nobody knows which counts.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next();
+    match values.next() {
+        None => Ok(value),
+        Some(_) => {
+            Err(Refusal::new(Reason::InvalidKey, format!("The header `{name}` stands twice.")))
+        }
+    }
+}
+
 /// The right form of a key, and not of one that we know.
 pub fn invalid_key() -> Refusal {
     Refusal::new(Reason::InvalidKey, "This API key isn't valid.")
 }
 
-fn bearer(value: &[u8]) -> Result<&[u8], Refusal> {
+/// What stands behind `Bearer`.
+pub fn bearer(value: &[u8]) -> Result<&[u8], Refusal> {
     match value.split_at_checked(7) {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"bearer ") => Ok(token.trim_ascii()),
         _ => Err(Refusal::new(

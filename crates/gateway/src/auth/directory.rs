@@ -53,6 +53,19 @@ pub enum Occasion {
     PresentedFrom(AddressPrefix),
     /// It is known, and its facts have grown old.
     Refresh,
+    /// We signed it: nobody can guess one.
+    Signed,
+}
+
+impl Occasion {
+    /// Of a credential that somebody there presents.
+    #[must_use]
+    pub const fn of(id: CredentialId, address: AddressPrefix) -> Self {
+        match id {
+            CredentialId::Key(_) => Self::PresentedFrom(address),
+            CredentialId::Session(_) => Self::Signed,
+        }
+    }
 }
 
 impl PrincipalDirectory {
@@ -85,6 +98,11 @@ impl PrincipalDirectory {
             }
         }
         answer.await.unwrap_or(Found::CantTell)
+    }
+
+    /// Somebody there presented what can't be right.
+    pub fn guessed(&self, address: AddressPrefix) {
+        self.state().guesses.spend(address, Instant::now());
     }
 
     /// Something has changed: look-ups from now on read them anew.
@@ -136,6 +154,7 @@ impl State {
         match occasion {
             Occasion::PresentedFrom(address) => self.guesses.has_room(address, Instant::now()),
             Occasion::Refresh => self.outage.may_ask(Instant::now()),
+            Occasion::Signed => true,
         }
     }
 

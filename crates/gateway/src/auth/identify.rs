@@ -18,7 +18,7 @@ use super::in_path::KeyInPath;
 use super::origin::Origin;
 use super::principal::Principal;
 use crate::dialect::Refusal;
-use crate::listen::ClientAddr;
+use crate::listen::{ClientAddr, ListenerKind};
 
 /// Until the store may be back.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -30,15 +30,14 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// sent.
 pub fn shown<'a>(
     head: &'a Parts,
+    kind: ListenerKind,
     tokens: &AccessTokens,
     public_url: Option<&Url>,
 ) -> Result<Credential<'a>, Refusal> {
     let in_path = head.extensions.get::<KeyInPath>();
     let credential = Credential::read(&head.headers, in_path, tokens, Utc::now())?;
-    if let Credential::Session { by_cookie: true, .. } = credential
-        && Origin::of(&head.headers, &head.uri, public_url) != Origin::Ours
-    {
-        return Err(cross_origin());
+    if let Credential::Session { by_cookie: true, .. } = credential {
+        Origin::of(&head.headers, &head.uri, kind, public_url).require_ours()?;
     }
     Ok(credential)
 }
@@ -47,7 +46,7 @@ pub fn shown<'a>(
 ///
 /// # Errors
 /// 401 for one that is wrong, 503 where we can't tell.
-pub async fn caller(
+pub async fn principal(
     principals: &PrincipalCache,
     client: ClientAddr,
     credential: &Credential<'_>,
@@ -97,11 +96,4 @@ pub fn check(
         return Err(Refusal::new(Reason::InvalidKey, text));
     }
     principal.check_use(client.0, Scope::Models)
-}
-
-/// A browser sent a cookie, and doesn't prove that a page of ours had it do so.
-#[must_use]
-pub fn cross_origin() -> Refusal {
-    let text = "A browser sent this from another site's page. Open the page under its own address.";
-    Refusal::new(Reason::CrossOrigin, text)
 }

@@ -16,7 +16,7 @@ use super::access_token::AccessTokens;
 use super::api_key::NewKey;
 use super::credential::Credential;
 use super::in_path::{self, KeyInPath};
-use super::one_time;
+use super::one_time::OneTimeTokens;
 use super::password::NewPassword;
 use super::pseudonym::Pseudonyms;
 use super::refresh_token::RefreshTokens;
@@ -54,7 +54,8 @@ fn neither_a_line_nor_a_panic_shows_a_secret() {
     let refresh = refresh_tokens.draw(SessionId::generate(), Grant::Bearer);
     let presented_refresh = refresh_tokens.check(refresh.text.expose()).unwrap();
     let (access, _) = access_tokens.draw(SessionId::generate(), now, now).unwrap();
-    let (link, _) = one_time::draw();
+    let one_time = OneTimeTokens::new(&[7; 32]);
+    let link = one_time.draw();
     let body = |value| serde_json::from_value::<BearerTokens>(value).unwrap();
     let tokens = body(json!({
         "access_token": access.expose(), "token_type": "Bearer", "expires_in": 600,
@@ -79,11 +80,11 @@ fn neither_a_line_nor_a_panic_shows_a_secret() {
         &key.reveal()[19..],
         access.expose(),
         &refresh.text.expose()[4..],
-        link.expose(),
+        &link.text.expose()[4..],
         // The bytes of a key as a derived `Debug` would write them.
         "7, 7, 7",
     ];
-    let values: [&dyn Debug; 24] = [
+    let values: [&dyn Debug; 25] = [
         &secret,
         &url,
         &key,
@@ -95,6 +96,7 @@ fn neither_a_line_nor_a_panic_shows_a_secret() {
         &refresh_tokens,
         &refresh,
         &presented_refresh,
+        &one_time,
         &link,
         &tokens,
         &SignIn::Bearer(tokens.clone()),

@@ -11,6 +11,7 @@ pub mod in_path;
 pub mod one_time;
 pub mod origin;
 pub mod refresh_token;
+pub mod tagged;
 
 pub mod cache;
 pub mod directory;

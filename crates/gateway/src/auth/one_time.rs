@@ -1,30 +1,37 @@
-//! One-time tokens of links: 256 random bits, of which the store keeps the SHA-256. That much
-//! randomness needs no salt.
+//! One-time tokens, `fgl_…`, of links: 256 random bits that whoever has the link may use once. A
+//! forged one costs no look-up.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use fluxgate_core::Secret;
-use sha2::{Digest, Sha256};
+use super::tagged::{Sealed, Tagger};
 
+const PURPOSE: &str = "fluxgate links v1";
+const PREFIX: &str = "fgl_";
 /// Bytes of randomness in a token.
-pub const TOKEN_BYTES: usize = 32;
+pub const RANDOM_BYTES: usize = 32;
 
-/// A token's text, and what the store keeps of it.
-#[must_use]
-pub fn draw() -> (Secret, [u8; 32]) {
-    let text = text(&rand::random());
-    let sha256 = token_sha256(&text);
-    (text.into(), sha256)
-}
+/// Draws and checks them.
+#[derive(Debug)]
+pub struct OneTimeTokens(Tagger);
 
-/// How a token stands in a link.
-#[must_use]
-pub fn text(token: &[u8; TOKEN_BYTES]) -> String {
-    URL_SAFE_NO_PAD.encode(token)
-}
+impl OneTimeTokens {
+    #[must_use]
+    pub fn new(deployment_secret: &[u8; 32]) -> Self {
+        Self(Tagger::new(deployment_secret, PURPOSE, PREFIX))
+    }
 
-/// What the store keeps of a token.
-#[must_use]
-pub fn token_sha256(token: &str) -> [u8; 32] {
-    Sha256::digest(token.as_bytes()).into()
+    #[must_use]
+    pub fn draw(&self) -> Sealed {
+        self.of(&rand::random())
+    }
+
+    /// The token of these bytes, where every replica has to draw the same.
+    #[must_use]
+    pub fn of(&self, random: &[u8; RANDOM_BYTES]) -> Sealed {
+        self.0.seal(random)
+    }
+
+    /// What the store keeps of a token; `None` for what we never drew.
+    #[must_use]
+    pub fn check(&self, text: &str) -> Option<[u8; 32]> {
+        self.0.open(text.trim()).map(|opened| opened.sha256)
+    }
 }

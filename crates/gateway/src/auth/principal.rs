@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use chrono::{DateTime, Utc};
 use fluxgate_core::admin_api::{Role, Scope, UserState};
 use fluxgate_core::subject::EndUserId;
-use fluxgate_core::{KeyId, Reason, Subject, UserId, glob};
+use fluxgate_core::{KeyId, Reason, UserId, glob};
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
@@ -32,15 +32,6 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Who consumes.
-    #[must_use]
-    pub const fn subject(self) -> Subject {
-        match self.credential {
-            CredentialId::Key(key) => Subject::Key(key),
-            CredentialId::Session(_) => Subject::User(self.user),
-        }
-    }
-
     #[must_use]
     pub const fn key(self) -> Option<KeyId> {
         match self.credential {
@@ -129,15 +120,33 @@ impl Principal {
     /// # Errors
     /// 403.
     pub fn check_use(&self, address: IpAddr, scope: Scope) -> Result<(), Refusal> {
+        self.check_from(address)?;
+        if self.has(scope) {
+            return Ok(());
+        }
+        let text = format!("This API key doesn't have the scope `{}`.", scope.name());
+        Err(Refusal::new(Reason::ScopeMissing, text))
+    }
+
+    /// Whether it may be used for that at all.
+    #[must_use]
+    pub fn has(&self, scope: Scope) -> bool {
+        match &self.by {
+            By::Key(key) => key.scopes.contains(&scope),
+            By::Session(_) => true,
+        }
+    }
+
+    /// Whether it may be used from there.
+    ///
+    /// # Errors
+    /// 403.
+    pub fn check_from(&self, address: IpAddr) -> Result<(), Refusal> {
         let By::Key(key) = &self.by else { return Ok(()) };
         let address = address.to_canonical();
         if !key.ips.is_empty() && !key.ips.iter().any(|network| network.contains(&address)) {
             let text = "This API key may not be used from this address.";
             return Err(Refusal::new(Reason::AddressNotAllowed, text));
-        }
-        if !key.scopes.contains(&scope) {
-            let text = format!("This API key doesn't have the scope `{}`.", scope.name());
-            return Err(Refusal::new(Reason::ScopeMissing, text));
         }
         Ok(())
     }

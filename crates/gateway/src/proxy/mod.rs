@@ -93,9 +93,10 @@ async fn serve(
     let in_path = head.extensions.get::<KeyInPath>();
     let credential = {
         let settings = worker.app.settings.load();
-        identify::shown(&head, &settings.access_tokens, settings.public_url.as_ref())?
+        let (tokens, public_url) = (&settings.access_tokens, settings.public_url.as_ref());
+        identify::shown(&head, exchange.kind, tokens, public_url)?
     };
-    let principal = identify::caller(&worker.principals, exchange.client, &credential).await?;
+    let principal = identify::principal(&worker.principals, exchange.client, &credential).await?;
     // From here on a refusal tells whose request it was.
     exchange.of(principal.caller);
     identify::check(&principal, exchange.client, in_path)?;

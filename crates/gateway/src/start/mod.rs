@@ -19,10 +19,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use crate::admin::attempts::Attempts;
+use crate::admin::attempts::{self, Attempts};
 use crate::app::{App, Listening};
 use crate::auth::directory::PrincipalDirectory;
 use crate::auth::login_throttle::LoginThrottle;
+use crate::auth::one_time::OneTimeTokens;
 use crate::auth::password::PasswordHasher;
 use crate::auth::pseudonym::Pseudonyms;
 use crate::auth::refresh_token::RefreshTokens;
@@ -97,8 +98,10 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
     let deployment_secret = Zeroizing::new(store.deployment_secret().await?);
     let people = Pseudonyms::new(&deployment_secret);
     let refresh_tokens = RefreshTokens::new(&deployment_secret);
+    let one_time = OneTimeTokens::new(&deployment_secret);
     let recorder = Recorder::new(Metrics::new()?, people);
-    let parts = Parts { store, passwords, refresh_tokens, recorder, workers, reload: reloads };
+    let parts =
+        Parts { store, passwords, refresh_tokens, one_time, recorder, workers, reload: reloads };
     let app = build(&config, parts, certificate.as_ref(), &stop)?;
     let app = Arc::new(app);
     app.upstreams.set(config::upstreams(&config))?;
@@ -111,6 +114,8 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
 
     let (mut tasks, end) = (JoinSet::new(), CancellationToken::new());
     tasks.spawn(record(Arc::clone(&app), end.clone()));
+    tasks.spawn(attempts::run(Arc::clone(&app), end.clone()));
+    tasks.spawn(expired::run(Arc::clone(&app), end.clone()));
     tasks.spawn(changes::run(Arc::clone(&app), last_change, end.clone()));
     tasks.spawn(reload::run(
         Arc::clone(&app),
@@ -140,6 +145,7 @@ struct Parts {
     store: Store,
     passwords: PasswordHasher,
     refresh_tokens: RefreshTokens,
+    one_time: OneTimeTokens,
     recorder: Arc<Recorder>,
     workers: Arc<Workers>,
     reload: mpsc::Sender<reload::Request>,
@@ -151,7 +157,7 @@ fn build(
     certificate: Option<&Arc<Certificate>>,
     stop: &Stop,
 ) -> Result<App, StartError> {
-    let Parts { store, passwords, refresh_tokens, recorder, workers, reload } = parts;
+    let Parts { store, passwords, refresh_tokens, one_time, recorder, workers, reload } = parts;
     let control = Handle::current();
     let admin_token: Option<Secret> = config.auth.admin_token.clone();
     let listen = &config.listen;
@@ -172,6 +178,7 @@ fn build(
         ),
         attempts: Attempts::default(),
         refresh_tokens,
+        one_time,
         recorder,
         workers,
         tls: certificate.map(Certificate::server_config),
@@ -197,15 +204,10 @@ fn ports(app: &App, demo_model: Option<SocketAddr>) -> Ports {
     }
 }
 
-/// Settles the records of requests and of attempts until `end`, and writes what they say of keys:
-/// the last of it when nothing more comes.
+/// Settles the records of requests until `end`, and writes what they say of keys: the last of both
+/// when nothing more comes.
 async fn record(app: Arc<App>, end: CancellationToken) {
     let recorder = &app.recorder;
-    tokio::join!(
-        Arc::clone(recorder).run(end.clone()),
-        recorder.used.run(&app.store, &end),
-        app.attempts.run(&app.store, &end),
-        expired::run(&app, &end),
-    );
+    tokio::join!(Arc::clone(recorder).run(end.clone()), recorder.used.run(&app.store, &end));
     recorder.used.write(&app.store).await;
 }

@@ -112,3 +112,18 @@ macro_rules! note_change {
     }};
 }
 pub(super) use note_change;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_that_a_newer_version_wrote_is_unknown() {
+        let user = Subject::User(UserId::generate()).to_string();
+        for (kind, subject) in [("later", "later:1"), ("later", &*user), (SESSION, &*user)] {
+            assert_eq!(of(kind, subject.to_owned()), ChangeOf::Unknown(subject.to_owned()));
+        }
+        let id = SessionId::generate();
+        assert_eq!(of(SESSION, session(id)), ChangeOf::Session(id));
+    }
+}

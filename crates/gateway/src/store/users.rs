@@ -1,5 +1,7 @@
 //! Users, and the first administrator: made once, from the configuration or by a one-time token.
 
+use std::str::FromStr;
+
 use chrono::{DateTime, Utc};
 use fluxgate_core::admin_api::{Role, UserState};
 use fluxgate_core::ids::OPERATOR;
@@ -30,6 +32,22 @@ pub struct UserRecord {
 pub enum UserRef {
     Id(UserId),
     Email(Email),
+}
+
+/// The text is neither a user's id nor an address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("expected a user's id or email address")]
+pub struct MalformedUserRef;
+
+impl FromStr for UserRef {
+    type Err = MalformedUserRef;
+
+    fn from_str(text: &str) -> Result<Self, MalformedUserRef> {
+        match text.parse() {
+            Ok(id) => Ok(Self::Id(id)),
+            Err(_) => text.parse().map(Self::Email).map_err(|_| MalformedUserRef),
+        }
+    }
 }
 
 /// What became of making the first administrator.

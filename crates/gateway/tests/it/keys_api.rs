@@ -189,11 +189,11 @@ async fn only_the_operators_token_opens_the_admin_listener() {
         assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
         assert_eq!(problem(&answer).code, "invalid_admin_token", "{authorization}");
     }
-    // On the public listeners there is no such route at all.
+    // On the public listeners it is no credential at all.
     let authorization = format!("Bearer {ADMIN_TOKEN}");
     for listener in [stack.clear, stack.web] {
         let request = wire::request("GET", KEYS, &[("authorization", &authorization)], b"");
-        assert_eq!(problem(&wire::ask(listener, &request).await).code, "unknown_route");
+        assert_eq!(problem(&wire::ask(listener, &request).await).code, "invalid_api_key");
     }
     let answer = stack.operator("PUT", KEYS, "").await;
     assert_eq!((answer.header("allow"), problem(&answer).status), (Some("GET,HEAD,POST"), 405));
@@ -294,6 +294,7 @@ async fn setting_up_takes_json_from_our_own_page_and_a_good_password() {
     }
     // The token is as good as before.
     let ours = [("origin", "http://test"), ("sec-fetch-site", "same-origin")];
-    assert_eq!(set_up(&stack, &token, &ours).await.status, 201);
+    assert_eq!(problem(&set_up(&stack, &token, &ours).await).code, "https_required");
+    assert_eq!(set_up(&stack, &token, &[]).await.status, 201);
     stack.stop().await;
 }

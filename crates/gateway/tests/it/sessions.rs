@@ -11,3 +11,4 @@ mod refreshing;
 mod registering;
 mod rights;
 mod signing_in;
+mod written_down;

@@ -8,9 +8,9 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, Uri};
 
+use crate::admin::actor::CameFrom;
 use crate::admin::problem::Problem;
 use crate::app::App;
-use crate::auth::identify;
 use crate::auth::origin::Origin;
 use crate::listen::{ClientAddr, ListenerKind};
 
@@ -32,20 +32,16 @@ impl Door {
     /// # Errors
     /// 500 where the listener didn't tell who asks.
     pub fn of(app: &App, head: &Parts) -> Result<Self, Problem> {
-        let (client, kind) =
-            (head.extensions.get::<ClientAddr>(), head.extensions.get::<ListenerKind>());
-        let (Some(client), Some(kind)) = (client, kind) else {
-            return Err(Problem::new(Reason::Internal, "The gateway failed."));
-        };
+        let CameFrom { client, kind } = CameFrom::of(head)?;
         let settings = app.settings.load();
         let public_url = settings.public_url.as_ref();
         let host = host(&head.headers, &head.uri);
         let name = host.as_ref().map(Authority::host);
         Ok(Self {
-            client: *client,
+            client,
             device: device(&head.headers),
-            origin: Origin::of(&head.headers, &head.uri, public_url),
-            keeps_cookies: *kind == ListenerKind::PublicTls
+            origin: Origin::of(&head.headers, &head.uri, kind, public_url),
+            keeps_cookies: kind == ListenerKind::PublicTls
                 || public_url.is_some_and(|url| url.scheme() == "https")
                 || name.is_some_and(is_loopback),
             https: public_url.filter(|url| url.scheme() == "https").map_or_else(
@@ -55,17 +51,25 @@ impl Door {
         })
     }
 
+    /// Lets pass what no other site's page sent.
+    ///
+    /// # Errors
+    /// 403.
+    pub fn refuse_foreign(&self) -> Result<(), Problem> {
+        Ok(self.origin.refuse_foreign()?)
+    }
+
     /// By cookie only a page of ours signs in, where the browser keeps the cookies.
     ///
     /// # Errors
     /// 403 or 400.
     pub fn check(&self, grant: Grant) -> Result<(), Problem> {
-        match (grant, self.origin) {
-            (_, Origin::Foreign) | (Grant::Cookie, Origin::Untold) => {
-                Err(identify::cross_origin().into())
+        match grant {
+            Grant::Bearer => Ok(self.origin.refuse_foreign()?),
+            Grant::Cookie => {
+                self.origin.require_ours()?;
+                self.check_cookies()
             }
-            (Grant::Bearer, Origin::Ours | Origin::Untold) => Ok(()),
-            (Grant::Cookie, Origin::Ours) => self.check_cookies(),
         }
     }
 
@@ -74,10 +78,10 @@ impl Door {
     /// # Errors
     /// 403 or 400.
     pub fn check_with_token(&self, grant: Grant) -> Result<(), Problem> {
+        self.origin.refuse_foreign()?;
         match (grant, self.origin) {
-            (_, Origin::Foreign) => Err(identify::cross_origin().into()),
-            (Grant::Bearer, _) | (Grant::Cookie, Origin::Untold) => Ok(()),
             (Grant::Cookie, Origin::Ours) => self.check_cookies(),
+            (Grant::Bearer | Grant::Cookie, _) => Ok(()),
         }
     }
 
@@ -100,7 +104,7 @@ fn host(headers: &HeaderMap, uri: &Uri) -> Option<Authority> {
 
 /// Names whose cookies browsers take for safe over clear text as well.
 fn is_loopback(name: &str) -> bool {
-    let name = name.trim_end_matches('.');
+    let name = name.strip_suffix('.').unwrap_or(name);
     name.eq_ignore_ascii_case("localhost") || matches!(name, "127.0.0.1" | "[::1]")
 }
 

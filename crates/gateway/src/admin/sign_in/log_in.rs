@@ -6,16 +6,17 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use fluxgate_core::admin_api::{LogIn, UserState};
-use fluxgate_core::{Reason, Secret};
+use fluxgate_core::admin_api::{Grant, LogIn, UserState};
+use fluxgate_core::{Reason, Secret, Subject};
 use http::StatusCode;
 use http::request::Parts;
-use tracing::warn;
+use tracing::debug;
 
 use super::door::Door;
-use super::opening;
-use crate::admin::json_body;
+use super::{log_out, opening};
+use crate::admin::audit::Upon;
 use crate::admin::problem::Problem;
+use crate::admin::{json_body, users};
 use crate::app::{App, SharedApp};
 use crate::auth::password::{NewPassword, Verified};
 use crate::store::{Email, UserRecord};
@@ -33,15 +34,19 @@ pub async fn log_in(
     let asked: LogIn = json_body::read(&head.headers, body).await?;
     let door = Door::of(&app, &head)?;
     door.check(asked.grant)?;
-    let email: Email = asked
-        .email
-        .parse()
-        .map_err(|_| Problem::new(Reason::InvalidRequest, "`email`: expected an email address."))?;
+    let email = users::email(&asked.email)?;
     let (user, phc) = verified(&app, &door, &email, asked.password.into()).await?;
     if user.state == UserState::Disabled {
-        return Err(Problem::new(Reason::AccountDisabled, "This account is disabled."));
+        let problem = Problem::new(Reason::AccountDisabled, "This account is disabled.");
+        return Err(problem.upon(upon(&user)));
     }
-    opening::open(&app, &door, &user, Some(&phc), asked.grant, StatusCode::OK).await
+    let opened = opening::open(&app, &head, &door, &user, Some(&phc), asked.grant, StatusCode::OK);
+    let response = opened.await?;
+    if asked.grant == Grant::Cookie {
+        // Whoever signs in over a session has no use for it any more.
+        log_out::end_session_of_cookies(&app, &head).await;
+    }
+    Ok(response)
 }
 
 /// The user whose password it is, and its hash as the store has it.
@@ -61,17 +66,24 @@ pub async fn verified(
             return Err(problem);
         }
     };
-    let (Some(user), Some(phc), Verified::Right { outdated }) = (user, phc, verified) else {
-        admitted.failed(Instant::now());
-        let text = "The email address or the password is wrong.";
-        return Err(Problem::new(Reason::InvalidCredentials, text));
-    };
-    admitted.succeeded(Instant::now());
-    if !outdated {
-        return Ok((user, phc));
+    match (user, phc, verified) {
+        (Some(user), Some(phc), Verified::Right { outdated }) => {
+            admitted.succeeded(Instant::now());
+            let phc = if outdated { hash_anew(app, &user, phc, password).await } else { phc };
+            Ok((user, phc))
+        }
+        (user, ..) => {
+            admitted.failed(Instant::now());
+            let text = "The email address or the password is wrong.";
+            let problem = Problem::new(Reason::InvalidCredentials, text);
+            // For the audit log alone: whose password was tried.
+            Err(user.iter().fold(problem, |problem, user| problem.upon(upon(user))))
+        }
     }
-    let phc = hash_anew(app, &user, phc, password).await?;
-    Ok((user, phc))
+}
+
+fn upon(user: &UserRecord) -> Upon {
+    Upon(Subject::User(user.id).to_string())
 }
 
 /// Whoever has the address, and what the password is to them. An unknown one takes as long.
@@ -86,18 +98,32 @@ async fn look(
     Ok((user, phc, verified))
 }
 
-/// The same password under the cost that is configured now.
-async fn hash_anew(
-    app: &App,
-    user: &UserRecord,
-    phc: String,
-    password: Secret,
-) -> Result<String, Problem> {
-    let newer = app.passwords.hash(NewPassword::in_use(password)).await?;
-    if app.store.rehash_password(user.id, &phc, &newer).await? {
-        return Ok(newer);
+/// The same password under the cost that is configured now, and its hash as the store then has it.
+/// Where that can't be had now, the next sign-in tries again.
+async fn hash_anew(app: &App, user: &UserRecord, phc: String, password: Secret) -> String {
+    let newer = match app.passwords.hash(NewPassword::in_use(password.clone())).await {
+        Ok(newer) => newer,
+        Err(error) => {
+            debug!(user.id = %user.id, %error, "a password can't be hashed anew now");
+            return phc;
+        }
+    };
+    match app.store.rehash_password(user.id, &phc, &newer).await {
+        Ok(true) => newer,
+        // Another sign-in was faster, or the password was changed: only the first is as good.
+        Ok(false) => present_hash(app, user, password).await.unwrap_or(phc),
+        Err(error) => {
+            debug!(user.id = %user.id, %error, "a password that was hashed anew can't be kept now");
+            phc
+        }
     }
-    // Another sign-in was faster, or the password was changed: the session's opening sees to it.
-    warn!(user.id = %user.id, "a password was hashed anew by somebody else");
-    Ok(phc)
+}
+
+/// The hash that the store has now, where it is still of this password.
+async fn present_hash(app: &App, user: &UserRecord, password: Secret) -> Option<String> {
+    let (_, phc) = app.store.find_login(user.email.as_ref()?).await.ok()??;
+    match app.passwords.verify(password, phc.clone()).await.ok()? {
+        Verified::Right { .. } => phc,
+        Verified::Wrong => None,
+    }
 }

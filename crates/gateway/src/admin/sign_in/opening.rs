@@ -7,16 +7,17 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use fluxgate_core::admin_api::{Account, BearerTokens, Grant, SignIn, SignedIn};
 use fluxgate_core::{Reason, SessionId};
-use http::header::{CACHE_CONTROL, SET_COOKIE};
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
+use http::header::SET_COOKIE;
+use http::request::Parts;
 
 use super::door::Door;
 use crate::admin::STORED_DIGITS;
-use crate::admin::actor::Actor;
+use crate::admin::actor::{Actor, Named};
 use crate::admin::problem::Problem;
 use crate::app::App;
 use crate::auth::cookies;
-use crate::auth::refresh_token::NewRefreshToken;
+use crate::auth::tagged::Sealed;
 use crate::store::{NewSession, UserRecord};
 
 /// Opens a session for whoever has just proven who they are.
@@ -25,6 +26,7 @@ use crate::store::{NewSession, UserRecord};
 /// 401 where the account or its password was changed meanwhile.
 pub async fn open(
     app: &App,
+    head: &Parts,
     door: &Door,
     user: &UserRecord,
     expected_phc: Option<&str>,
@@ -48,9 +50,8 @@ pub async fn open(
         let text = "The account was changed meanwhile. Sign in again.";
         return Err(Problem::new(Reason::InvalidCredentials, text));
     }
-    let email = user.email.as_ref().map(|email| email.as_str().to_owned());
-    let account = Account { id: user.id, email, role: user.role, team: user.team };
-    answer(app, Opened { id, grant, ends: new.expires_at, account }, &refresh, now, status)
+    let opened = Opened { id, grant, ends: new.expires_at, account: account(user) };
+    answer(app, head, opened, &refresh, now, status)
 }
 
 /// A session and whose it is.
@@ -68,8 +69,9 @@ pub struct Opened {
 /// 500 where none can be signed.
 pub fn answer(
     app: &App,
+    head: &Parts,
     opened: Opened,
-    refresh: &NewRefreshToken,
+    refresh: &Sealed,
     now: DateTime<Utc>,
     status: StatusCode,
 ) -> Result<Response, Problem> {
@@ -78,6 +80,7 @@ pub fn answer(
     let drawn = settings.access_tokens.draw(id, ends, now);
     let (access, expires_at) = drawn.map_err(Problem::internal)?;
     let actor = Actor::Person { user: account.id, role: account.role, session: id };
+    Named::name(head, actor);
     let (body, set) = match grant {
         Grant::Bearer => {
             let expires_in = u32::try_from((expires_at - now).num_seconds()).unwrap_or(0);
@@ -99,12 +102,16 @@ pub fn answer(
     };
     let mut response = (status, Json(body)).into_response();
     let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     for cookie in set.into_iter().flatten() {
         headers.append(SET_COOKIE, cookie);
     }
-    response.extensions_mut().insert(actor);
     Ok(response)
+}
+
+/// A user, as the answers about signing in say.
+pub fn account(user: &UserRecord) -> Account {
+    let email = user.email.as_ref().map(|email| email.as_str().to_owned());
+    Account { id: user.id, email, role: user.role, team: user.team }
 }
 
 fn lasts(time: TimeDelta) -> Duration {

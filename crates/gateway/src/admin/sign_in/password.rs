@@ -17,11 +17,8 @@ use crate::admin::audit::Upon;
 use crate::admin::json_body;
 use crate::admin::problem::Problem;
 use crate::app::{App, SharedApp};
-use crate::auth::identify;
-use crate::auth::one_time::token_sha256;
-use crate::auth::origin::Origin;
 use crate::auth::password::NewPassword;
-use crate::store::{LinkAbout, UserRef};
+use crate::store::{Email, LinkAbout, UserRef};
 
 /// `POST /api/v1/auth/password`.
 ///
@@ -36,7 +33,7 @@ pub async fn set(
     let door = Door::of(&app, &head)?;
     let SetPassword { current, token, new } = asked;
     let user = match (current, token) {
-        (None, Some(token)) => by_link(&app, &door, &head, &token, new.into()).await?,
+        (None, Some(token)) => by_link(&app, &door, &token, new.into()).await?,
         (Some(current), None) => change(&app, &door, &head, current.into(), new.into()).await?,
         _ => {
             let text = "Expected either `current`, or the `token` of a link.";
@@ -63,7 +60,7 @@ async fn change(
     let found = app.store.find_user(&UserRef::Id(user)).await?;
     let email = found.and_then(|user| user.email);
     let email = email.ok_or_else(|| Problem::new(Reason::NotFound, "There is no such user."))?;
-    let new = NewPassword::check(new, &[email.as_str()])?;
+    let new = check_new(new, &email)?;
     // As at a log-in: who has stolen a session mustn't try passwords any faster.
     let (_, phc) = log_in::verified(app, door, &email, current).await?;
     let new_phc = app.passwords.hash(new).await?;
@@ -75,26 +72,21 @@ async fn change(
     Ok(user)
 }
 
-async fn by_link(
-    app: &App,
-    door: &Door,
-    head: &Parts,
-    token: &str,
-    new: Secret,
-) -> Result<UserId, Problem> {
-    let public_url = app.settings.load().public_url.clone();
-    if Origin::of(&head.headers, &head.uri, public_url.as_ref()) == Origin::Foreign {
-        return Err(identify::cross_origin().into());
-    }
+async fn by_link(app: &App, door: &Door, token: &str, new: Secret) -> Result<UserId, Problem> {
+    door.refuse_foreign()?;
     let refused = || Problem::new(Reason::InvalidToken, "This link was used, or has expired.");
-    let token = token_sha256(token);
-    // First, so that strangers can't have passwords hashed.
+    // First, so that strangers can have neither a look-up nor a password hashed.
+    let token = app.one_time.check(token).ok_or_else(refused)?;
     let link = app.store.usable_link(&token, Utc::now()).await?;
     let Some(LinkAbout::Reset { user }) = link else { return Err(refused()) };
     let found = app.store.find_user(&UserRef::Id(user)).await?;
     let email = found.and_then(|user| user.email).ok_or_else(refused)?;
-    let new = NewPassword::check(new, &[email.as_str()])?;
+    let new = check_new(new, &email)?;
     let _slot = app.throttle.admit_hash(door.client.0.into(), std::time::Instant::now())?;
     let phc = app.passwords.hash(new).await?;
     app.store.reset_password(&token, &phc, Utc::now()).await?.ok_or_else(refused)
+}
+
+fn check_new(new: Secret, email: &Email) -> Result<NewPassword, Problem> {
+    NewPassword::check(new, &[email.as_str()]).map_err(|fault| Problem::password("new", fault))
 }

@@ -56,7 +56,7 @@ pub async fn refresh(
             let email = record.email.as_ref().map(|email| email.as_str().to_owned());
             let account = Account { id: record.user, email, role: record.role, team: record.team };
             let opened = Opened { id: session, grant, ends: record.expires_at, account };
-            opening::answer(&app, opened, &next, now, StatusCode::OK)
+            opening::answer(&app, &head, opened, &next, now, StatusCode::OK)
         }
         Refreshed::Superseded => {
             let text = "This refresh token was replaced a moment ago, by another tab as a rule.";

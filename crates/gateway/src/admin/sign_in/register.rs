@@ -17,9 +17,8 @@ use tracing::info;
 use super::door::Door;
 use super::opening;
 use crate::admin::problem::Problem;
-use crate::admin::{STORED_DIGITS, json_body};
+use crate::admin::{STORED_DIGITS, json_body, users};
 use crate::app::{App, SharedApp};
-use crate::auth::one_time::token_sha256;
 use crate::auth::password::NewPassword;
 use crate::store::{Email, LinkAbout, Registered, UserRecord};
 
@@ -35,12 +34,11 @@ pub async fn register(
     let asked: Register = json_body::read(&head.headers, body).await?;
     let door = Door::of(&app, &head)?;
     door.check_with_token(asked.grant)?;
-    let email: Email = asked
-        .email
-        .parse()
-        .map_err(|_| Problem::new(Reason::InvalidRequest, "`email`: expected an email address."))?;
-    // First, so that strangers can't have passwords hashed.
-    let invite = asked.invite.as_deref().map(token_sha256);
+    let email = users::email(&asked.email)?;
+    // First, so that strangers can have neither a look-up nor a password hashed.
+    let invite = asked.invite.as_deref();
+    let invite = invite.map(|token| app.one_time.check(token).ok_or_else(link_refused));
+    let invite = invite.transpose()?;
     check_welcome(&app, invite.as_ref(), &email).await?;
     let password = NewPassword::check(Secret::from(asked.password), &[email.as_str()])?;
     let slot = app.throttle.admit_hash(door.client.0.into(), Instant::now())?;
@@ -58,14 +56,11 @@ pub async fn register(
     };
     let user = match app.store.register(&user, &email, &phc, invite.as_ref(), Utc::now()).await? {
         Registered::Created(user) => user,
-        Registered::EmailTaken => {
-            let text = "`email`: another user has this address.";
-            return Err(Problem::new(Reason::Conflict, text));
-        }
+        Registered::EmailTaken => return Err(users::email_taken()),
         Registered::LinkRefused => return Err(link_refused()),
     };
     info!(user.id = %user.id, role = user.role.name(), "a user registered");
-    opening::open(&app, &door, &user, Some(&phc), asked.grant, StatusCode::CREATED).await
+    opening::open(&app, &head, &door, &user, Some(&phc), asked.grant, StatusCode::CREATED).await
 }
 
 async fn check_welcome(app: &App, invite: Option<&[u8; 32]>, email: &Email) -> Result<(), Problem> {

@@ -4,11 +4,13 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, Path, Query, State};
 use chrono::Utc;
-use fluxgate_core::admin_api::{Account, Me, Page, Session};
+use fluxgate_core::admin_api::{Me, Page, Session};
 use fluxgate_core::{Reason, SessionId};
 use http::StatusCode;
 
+use super::opening::account;
 use crate::admin::actor::Actor;
+use crate::admin::audit::Upon;
 use crate::admin::list_query::ListQuery;
 use crate::admin::problem::Problem;
 use crate::app::SharedApp;
@@ -29,9 +31,7 @@ pub async fn me(
         Some(id) => app.store.find_session(id).await?.map(|record| shape(record, Some(id))),
         None => None,
     };
-    let email = user.email.map(|email| email.as_str().to_owned());
-    let account = Account { id: user.id, email, role: user.role, team: user.team };
-    Ok(Json(Me { user: account, session }))
+    Ok(Json(Me { user: account(&user), session }))
 }
 
 /// `GET /api/v1/auth/sessions?limit=&cursor=`: one's own that can still be used, the newest first.
@@ -58,14 +58,14 @@ pub async fn end(
     State(app): State<SharedApp>,
     Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
-) -> Result<StatusCode, Problem> {
+) -> Result<(StatusCode, Extension<Upon>), Problem> {
     let unknown = || Problem::new(Reason::NotFound, "There is no session of yours with this id.");
     let id: SessionId = id.parse().map_err(|_| unknown())?;
     if !app.store.end_session(id, Some(actor.user()), Utc::now()).await? {
         return Err(unknown());
     }
     app.forget(CredentialId::Session(id));
-    Ok(StatusCode::NO_CONTENT)
+    Ok((StatusCode::NO_CONTENT, Extension(Upon(format!("session:{id}")))))
 }
 
 fn shape(record: SessionRecord, current: Option<SessionId>) -> Session {

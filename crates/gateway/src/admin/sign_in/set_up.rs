@@ -13,12 +13,11 @@ use tracing::info;
 
 use super::door::Door;
 use super::opening;
-use crate::admin::json_body;
 use crate::admin::problem::Problem;
+use crate::admin::{json_body, users};
 use crate::app::SharedApp;
-use crate::auth::one_time::token_sha256;
 use crate::auth::password::NewPassword;
-use crate::store::{Email, FirstAdmin};
+use crate::store::FirstAdmin;
 
 /// `POST /api/v1/auth/setup`.
 ///
@@ -32,27 +31,21 @@ pub async fn set_up(
     let asked: SetUp = json_body::read(&head.headers, body).await?;
     let door = Door::of(&app, &head)?;
     door.check_with_token(asked.grant)?;
-    let token = token_sha256(&asked.token);
-    // First, so that strangers can't have passwords hashed.
+    // First, so that strangers can have neither a look-up nor a password hashed.
+    let token = app.one_time.check(&asked.token).ok_or_else(token_refused)?;
     if !app.store.has_setup_token(&token).await? {
         return Err(token_refused());
     }
-    let email: Email = asked
-        .email
-        .parse()
-        .map_err(|_| Problem::new(Reason::InvalidRequest, "`email`: expected an email address."))?;
+    let email = users::email(&asked.email)?;
     let password = NewPassword::check(Secret::from(asked.password), &[email.as_str()])?;
     let phc = app.passwords.hash(password).await?;
     let user = match app.store.create_first_admin(&email, &phc, Some(&token), Utc::now()).await? {
         FirstAdmin::Created(user) => user,
         FirstAdmin::Exists | FirstAdmin::TokenRefused => return Err(token_refused()),
-        FirstAdmin::EmailTaken => {
-            let text = "`email`: another user has this address.";
-            return Err(Problem::new(Reason::Conflict, text));
-        }
+        FirstAdmin::EmailTaken => return Err(users::email_taken()),
     };
     info!(user.id = %user.id, "the first administrator was set up");
-    opening::open(&app, &door, &user, Some(&phc), asked.grant, StatusCode::CREATED).await
+    opening::open(&app, &head, &door, &user, Some(&phc), asked.grant, StatusCode::CREATED).await
 }
 
 fn token_refused() -> Problem {

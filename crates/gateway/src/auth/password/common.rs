@@ -1,5 +1,5 @@
-//! Passwords that are guessed first: those on the lists of leaked ones, a common word over and over,
-//! and runs along the alphabet or the keyboard. It copies nothing of the password that it looks at.
+//! Passwords that are guessed first: those on the lists of leaked ones, a common word over and over
+//! or with a run behind it, and runs along the alphabet or the keyboard. It copies nothing of the password that it looks at.
 //!
 //! The lists are data of others, under the MIT and BSD-3-Clause licences: each file's head names its
 //! sources.
@@ -33,8 +33,11 @@ const ROUNDS: [&str; 13] = [
 
 /// Whether a password is one that is guessed first; the case of its letters doesn't matter.
 pub fn is_common(password: &str) -> bool {
-    let password = password.as_bytes();
-    contains(&COMMON, password) || is_repeated(password) || is_run(password)
+    let password = password.trim_ascii().as_bytes();
+    contains(&COMMON, password)
+        || is_repeated(password)
+        || is_run(password)
+        || is_word_and_run(password)
 }
 
 /// The lines that aren't comments; the files are sorted.
@@ -54,6 +57,14 @@ fn is_repeated(password: &[u8]) -> bool {
         !rest.is_empty()
             && rest.iter().zip(password).all(|(byte, before)| byte.eq_ignore_ascii_case(before))
             && (bytes <= TRIVIAL_BYTES || contains(&STEMS, stem))
+    })
+}
+
+/// One stem, and a run behind it that makes it long enough.
+fn is_word_and_run(password: &[u8]) -> bool {
+    (1..=STEM_BYTES_MAX).any(|bytes| {
+        let split = password.split_at_checked(bytes);
+        split.is_some_and(|(stem, rest)| contains(&STEMS, stem) && is_run(rest))
     })
 }
 
@@ -104,6 +115,9 @@ mod tests {
         for password in [
             "letmeinletmeinletmein",
             "PasswordPassword",
+            "passwordpassword  ",
+            "Password12345678",
+            "iloveyou1234567",
             "changemechangemechange",
             "123451234512345",
             "aaaaaaaaaaaaaaa",

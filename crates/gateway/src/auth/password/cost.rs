@@ -156,6 +156,9 @@ mod tests {
     fn no_account_and_no_password_cost_what_a_wrong_one_does() {
         let cost = cost();
         let phc = phc(&cost);
+        let stored = PasswordHash::new(&phc).unwrap();
+        let kind = |phc: &PasswordHash| (phc.algorithm, phc.version, phc.params.clone());
+        assert_eq!(kind(&cost.decoy), kind(&stored));
         let spent = |password: &str, phc: Option<&str>| -> Duration {
             let once = || {
                 let cpu_time =
@@ -164,7 +167,7 @@ mod tests {
                 assert_eq!(cost.verify(&password.into(), phc).unwrap(), Verified::Wrong);
                 cpu_time().checked_sub(before).unwrap()
             };
-            (0..5).map(|_| once()).min().unwrap()
+            (0..3).map(|_| once()).min().unwrap()
         };
         let wrong = spent("correct horse batterz", Some(&phc));
         let long = "x".repeat(100_000);
@@ -172,7 +175,8 @@ mod tests {
             [(PASSWORD, None), ("", None), ("", Some(&*phc)), (&*long, Some(&*phc)), (&*long, None)]
         {
             let other = spent(password, phc);
-            assert!(other > wrong / 2 && other < wrong * 2, "{other:?} for {wrong:?}");
+            // A shared core is slower at times; hashing nothing would take a hundredth.
+            assert!(other > wrong / 8 && other < wrong * 8, "{other:?} for {wrong:?}");
         }
     }
 

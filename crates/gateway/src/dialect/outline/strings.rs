@@ -1,10 +1,15 @@
 //! Where strings end: the places in a body at which the reading of a string must stop, found a
 //! block at a time. It knows bytes alone, neither grammar nor fields.
 
+use memchr::memchr2;
 use wide::u8x16;
 
 /// Bytes that are looked at in one go: one bit each of a word.
 const BLOCK_BYTES: usize = 64;
+/// After so many blocks without a stop a string is taken for a long one. Most end before.
+const LONG_BLOCKS: usize = 32;
+/// Bytes of a long string that are gone over twice while they are at hand.
+const WINDOW_BYTES: usize = 4096;
 
 /// The stops of one block at a time: quotes, backslashes and control bytes. A block's bits don't
 /// depend on where a string begins, so a processor can work them out before that is known.
@@ -42,13 +47,42 @@ impl<'a> Stops<'a> {
         if ahead != 0 {
             return from + ahead.trailing_zeros() as usize;
         }
+        let long = self.block + LONG_BLOCKS;
         loop {
             self.block += 1;
+            if self.block == long {
+                self.skip_windows();
+            }
             self.bits = self.of_block(self.block);
             if self.bits != 0 {
                 return self.block * BLOCK_BYTES + self.bits.trailing_zeros() as usize;
             }
         }
+    }
+
+    /// Goes to the block of the next stop, or to one before it: over what has none, in the widest
+    /// steps that the processor has for it.
+    #[inline(never)]
+    fn skip_windows(&mut self) {
+        while let Some(window) = self.window() {
+            let found = memchr2(b'"', b'\\', window);
+            let clean = window.get(..found.unwrap_or(WINDOW_BYTES)).unwrap_or_default();
+            let (least, all) = clean
+                .iter()
+                .fold((u8::MAX, 0), |(least, all), byte| (least.min(*byte), all | byte));
+            if least < b' ' {
+                return;
+            }
+            self.seen |= u8x16::new([all; 16]);
+            self.block += clean.len() / BLOCK_BYTES;
+            if found.is_some() {
+                return;
+            }
+        }
+    }
+
+    fn window(&self) -> Option<&'a [u8; WINDOW_BYTES]> {
+        self.body.get(self.block * BLOCK_BYTES..)?.first_chunk()
     }
 
     #[inline(always)]
@@ -86,5 +120,49 @@ impl<'a> Stops<'a> {
                 | lane.simd_eq(lane.min(LAST_CONTROL));
             bits << 16 | u64::from(stops.to_bitmask())
         })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_is_found_wherever_it_stands_in_a_long_string() {
+        let mut body = vec![b'a'; 2 * WINDOW_BYTES + 700];
+        // No common factor with a block or a window.
+        for at in (1..body.len()).step_by(7) {
+            for (byte, stops) in
+                [(b'"', true), (b'\\', true), (0x1f, true), (0, true), (0x7f, false), (0x80, false)]
+            {
+                body[at] = byte;
+                let mut found = Stops::new(&body);
+                let end = if stops { at } else { body.len() };
+                assert_eq!(found.next(1), end, "{byte:#x} at {at}");
+                assert_eq!(found.all_ascii(), byte < 0x80, "{byte:#x} at {at}");
+                body[at] = b'a';
+            }
+        }
+    }
+
+    #[test]
+    fn the_stops_of_many_strings_are_those_that_a_plain_look_finds() {
+        let mut body = Vec::new();
+        for length in (0..9_000).step_by(97) {
+            body.push(b'"');
+            body.extend(std::iter::repeat_n(b'x', length));
+        }
+        let mut stops = Stops::new(&body);
+        let mut from = 0;
+        let plain = |from: usize| {
+            let found = body[from..].iter().position(|byte| *byte == b'"');
+            found.map_or(body.len(), |found| from + found)
+        };
+        while from < body.len() {
+            let stop = stops.next(from);
+            assert_eq!(stop, plain(from));
+            from = stop + 1;
+        }
     }
 }

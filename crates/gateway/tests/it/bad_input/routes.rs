@@ -148,7 +148,7 @@ async fn model_routes_are_on_the_public_listeners_alone() {
         assert_eq!(answer.status, 404, "{}", answer.text());
     }
     let operator = format!("Bearer {}", fluxgate_testkit::stack::ADMIN_TOKEN);
-    for path in ["/admin/v1/status", "/api/v1/keys", "/admin/v1/drain", "/metrics"] {
+    for path in ["/admin/v1/status", "/admin/v1/drain", "/metrics"] {
         for to in [stack.clear, stack.web] {
             for method in ["GET", "POST"] {
                 let request = wire::request(method, path, &[("authorization", &operator)], b"{}");

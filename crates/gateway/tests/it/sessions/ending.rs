@@ -93,6 +93,10 @@ async fn a_browser_gives_its_cookies_back_when_it_signs_out() {
     assert_eq!(cleared.len(), 2);
     assert!(cleared.iter().all(|cookie| cookie.contains("Max-Age=0")), "{cleared:?}");
     assert_eq!(browser.ask("GET", ME, "").await.status, 401);
+    // A program that signs out takes nobody's cookies.
+    let tokens = people::sign_in(&stack, "ada@example.org").await;
+    let answer = people::with(stack.clear, &tokens.access_token, "POST", LOGOUT, "").await;
+    assert_eq!((answer.status, cookies(&answer).len()), (204, 0));
     // Once more is as good, and without the access token's cookie too.
     assert_eq!(browser.ask("POST", LOGOUT, "").await.status, 204);
     let origin = format!("http://{}", stack.web);

@@ -216,7 +216,7 @@ async fn tokens_that_we_never_drew_cost_no_look_up() {
             changed(&good, random.usize(0..good.len()))
         };
         let authorization = format!("Bearer {token}");
-        let path = if number % 3 == 0 { ME } else { "/v1/models" };
+        let path = if number.is_multiple_of(3) { ME } else { "/v1/models" };
         wire::request("GET", path, &[("authorization", &authorization)], b"")
     };
     assert_eq!(storm(&watched.stack, 0..5_000, &[401], bearer).await, [5_000]);

@@ -1,6 +1,7 @@
 //! People of a test: made by the operator, signed in as a browser or as a program would.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use fluxgate_core::admin_api::BearerTokens;
 use fluxgate_testkit::TestStack;
@@ -114,4 +115,20 @@ pub async fn with(to: SocketAddr, token: &str, method: &str, path: &str, body: &
 pub fn code(answer: &Answer) -> String {
     let body = answer.json();
     body["code"].as_str().or(body["error"]["code"].as_str()).unwrap_or_default().to_owned()
+}
+
+/// The newest entry of the audit log that the query asks for, once it is there.
+pub async fn audited(stack: &TestStack, query: &str) -> Value {
+    let path = format!("/api/v1/admin/audit?{query}");
+    let began = Instant::now();
+    loop {
+        let list = stack.operator("GET", &path, "").await;
+        assert_eq!(list.status, 200, "{}", list.text());
+        let newest = list.json()["items"][0].clone();
+        if !newest.is_null() {
+            return newest;
+        }
+        assert!(began.elapsed() < Duration::from_secs(5), "{query} isn't written down");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }

@@ -145,13 +145,33 @@ async fn a_bearer_never_falls_back_to_a_cookie() {
 }
 
 #[tokio::test]
+async fn who_signs_in_over_a_session_leaves_the_old_one() {
+    let mut stack = TestStack::start().await;
+    people::make(&stack, "ada@example.org", "member").await;
+    let old = Browser::sign_in(&stack, "ada@example.org").await;
+    let asked = json!({ "email": "ada@example.org", "password": PASSWORD }).to_string();
+    let answer = old.ask("POST", LOGIN, &asked).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let new = Browser::of(stack.web, &answer);
+    assert_eq!(
+        (old.ask("GET", ME, "").await.status, new.ask("GET", ME, "").await.status),
+        (401, 200)
+    );
+    let list = new.ask("GET", people::SESSIONS, "").await.json();
+    assert_eq!(list["items"].as_array().unwrap().len(), 1);
+    stack.stop().await;
+}
+
+#[tokio::test]
 async fn a_password_is_hashed_anew_when_its_cost_was_raised() {
     let mut stack = TestStack::start().await;
     people::make(&stack, "ada@example.org", "member").await;
     let url = format!("sqlite://{}/accounts.db", stack.folder.path().display());
     let plan = Plan::default().database(&url).set("auth.argon2.iterations", "3");
     let mut raised = plan.start().await;
-    people::sign_in(&raised, "ada@example.org").await;
+    // As many as like at the same moment: one of them hashes it anew.
+    let at_once = (0..4).map(|_| people::sign_in(&raised, "ada@example.org"));
+    futures_util::future::join_all(at_once).await;
     let store = fluxgate_gateway::store::Store::open(&url.parse().unwrap(), None).await.unwrap();
     let (_, phc) = store.find_login(&"ada@example.org".parse().unwrap()).await.unwrap().unwrap();
     assert!(phc.unwrap().contains("t=3"));

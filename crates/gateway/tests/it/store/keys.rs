@@ -5,10 +5,11 @@ use fluxgate_core::UserId;
 use fluxgate_core::admin_api::{KeySettings, UpdateKey, UserState};
 use fluxgate_core::ids::OPERATOR;
 use fluxgate_gateway::store::{
-    ChangeOf, CreateOutcome, KeyRecord, Revocation, Rotation, UserUpdate,
+    ChangeOf, CreateOutcome, KeyRecord, Revocation, Rotation, UserRecord, UserUpdate,
 };
 use futures_util::future::join_all;
 
+use super::users::find_user;
 use super::{Fresh, at, key_id, new_key, on_each_store};
 
 on_each_store! {
@@ -262,13 +263,24 @@ async fn a_key_that_has_ended_gets_no_new_secret(fresh: Fresh) {
 }
 
 async fn the_newest_use_is_kept(fresh: Fresh) {
-    fresh.store.create_key(new_key("a", at(0)), OPERATOR, None).await.unwrap();
+    let bob = super::users::make_member(&fresh.store, "bob", 0).await;
+    let mut new = new_key("a", at(0));
+    new.owner = bob;
+    fresh.store.create_key(new, OPERATOR, None).await.unwrap();
     for second in [20, 10] {
         let used = [(key_id("a"), at(second).into()), (key_id("z"), at(second).into())];
         fresh.store.note_used(&used).await.unwrap();
     }
     let record = fresh.store.find_key(&key_id("a")).await.unwrap().unwrap();
     assert_eq!(record.last_used_at, Some(at(20)));
+    let seen_at = |user: UserRecord| user.last_seen_at.unwrap();
+    assert_eq!(seen_at(find_user(&fresh.store, bob).await), at(20));
+    // Another key of theirs was used before that.
+    let mut new = new_key("b", at(0));
+    new.owner = bob;
+    fresh.store.create_key(new, OPERATOR, None).await.unwrap();
+    fresh.store.note_used(&[(key_id("b"), at(15).into())]).await.unwrap();
+    assert_eq!(seen_at(find_user(&fresh.store, bob).await), at(20));
     assert_eq!(fresh.store.last_change().await.unwrap(), 0, "nobody has to know");
 }
 

@@ -1,9 +1,18 @@
 //! The accounts store: one suite for every database, then what is each one's own.
 
+mod account_changes;
+mod audit;
+mod expired;
 mod first_start;
 mod keys;
+mod link_uses;
+mod links;
+mod passwords;
 mod postgres;
+mod refresh;
+mod sessions;
 pub mod sqlite;
+mod teams;
 mod users;
 
 use chrono::{DateTime, TimeDelta, Utc};

@@ -3,14 +3,12 @@
 use fluxgate_core::UserId;
 use fluxgate_core::admin_api::{Role, UserState};
 use fluxgate_core::ids::OPERATOR;
-use fluxgate_gateway::store::{
-    ChangeOf, CreatedUser, Email, FirstAdmin, Store, UserChange, UserRecord, UserRef, UserUpdate,
-};
+use fluxgate_gateway::store::{CreatedUser, Email, FirstAdmin, Store, UserRecord, UserRef};
 use futures_util::future::join_all;
 
 use super::{Fresh, at, on_each_store};
 
-const PHC: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g";
+pub const PHC: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g";
 
 on_each_store! {
     a_new_database_has_the_operator_and_no_administrator,
@@ -21,7 +19,6 @@ on_each_store! {
     tokens_end_with_the_first_administrator,
     a_user_is_made_once_for_each_address,
     users_are_listed_page_by_page_without_the_built_in_one,
-    a_user_is_changed_and_others_learn_of_it,
 }
 
 /// Makes the first administrator.
@@ -32,8 +29,12 @@ pub async fn make_admin(store: &Store) -> UserId {
     }
 }
 
-fn email(text: &str) -> Email {
+pub fn email(text: &str) -> Email {
     text.parse().unwrap()
+}
+
+pub async fn find_user(store: &Store, user: UserId) -> UserRecord {
+    store.find_user(&UserRef::Id(user)).await.unwrap().unwrap()
 }
 
 async fn a_new_database_has_the_operator_and_no_administrator(fresh: Fresh) {
@@ -93,14 +94,8 @@ async fn tokens_end_with_the_first_administrator(fresh: Fresh) {
     assert_eq!(late, FirstAdmin::TokenRefused);
 }
 
-async fn changed(store: &Store, user: UserId, update: UserUpdate, second: i64) -> UserRecord {
-    match store.update_user(user, update, at(second)).await.unwrap() {
-        UserChange::Changed(user) => user,
-        other => panic!("{other:?}"),
-    }
-}
-
-pub async fn make_member(store: &Store, name: &str, second: i64) -> UserId {
+/// A member who isn't kept yet.
+pub fn member(name: &str, second: i64) -> (UserRecord, Email) {
     let address = email(&format!("{name}@example.org"));
     let user = UserRecord {
         id: UserId::generate(),
@@ -112,7 +107,14 @@ pub async fn make_member(store: &Store, name: &str, second: i64) -> UserId {
         last_seen_at: None,
         created_at: at(second),
     };
-    let made = store.create_user(&user, &address, None, OPERATOR, None).await.unwrap();
+    (user, address)
+}
+
+/// Makes a member, whose password's hash is [`PHC`].
+pub async fn make_member(store: &Store, name: &str, second: i64) -> UserId {
+    let (user, address) = member(name, second);
+    let phc = Some(PHC.to_owned());
+    let made = store.create_user(&user, &address, phc, OPERATOR, None).await.unwrap();
     assert_eq!(made, CreatedUser::Created);
     user.id
 }
@@ -150,20 +152,4 @@ async fn users_are_listed_page_by_page_without_the_built_in_one(fresh: Fresh) {
         listed.extend(page.iter().map(|user| user.id));
     }
     assert_eq!(listed, made);
-}
-
-async fn a_user_is_changed_and_others_learn_of_it(fresh: Fresh) {
-    let bob = make_member(&fresh.store, "bob", 1).await;
-    let disabled = UserUpdate { state: Some(UserState::Disabled), ..UserUpdate::default() };
-    let changed = changed(&fresh.store, bob, disabled.clone(), 2).await;
-    assert_eq!((changed.role, changed.state), (Role::Member, UserState::Disabled));
-    let changes = fresh.store.changes_after(0).await.unwrap();
-    assert_eq!(changes.last().unwrap().of, ChangeOf::User(bob));
-    let promoted = UserUpdate { role: Some(Role::Admin), ..UserUpdate::default() };
-    let changed = self::changed(&fresh.store, bob, promoted, 3).await;
-    assert_eq!((changed.role, changed.state), (Role::Admin, UserState::Disabled));
-    for nobody in [UserId::generate(), OPERATOR] {
-        let update = fresh.store.update_user(nobody, disabled.clone(), at(4)).await.unwrap();
-        assert_eq!(update, UserChange::Unknown);
-    }
 }
