@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::forms::{ChosenPassword, EmailAddress};
 use super::given;
 use crate::ids::{TeamId, UserId};
 use crate::limits::Limits;
@@ -14,11 +15,11 @@ use crate::limits::Limits;
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateUser {
-    #[schema(max_length = 254)]
+    #[schema(value_type = EmailAddress)]
     pub email: String,
-    /// 15 to 1,024 bytes; without one nobody can log in as that user yet.
+    /// Without one nobody can log in as that user yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 15, max_length = 1024)]
+    #[schema(value_type = Option<ChosenPassword>)]
     pub password: Option<String>,
     /// A member, where it isn't given.
     #[serde(default, skip_serializing_if = "Option::is_none")]

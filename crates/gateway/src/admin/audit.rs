@@ -11,10 +11,12 @@ use fluxgate_core::admin_api::{AuditEntry, Page};
 use fluxgate_core::{AuditId, Reason, RequestId};
 use serde::Deserialize;
 use tracing::error;
+use utoipa::IntoParams;
 
 use super::actor::Actor;
 use super::list_query::ListQuery;
 use super::problem::Problem;
+use super::refusals::{Always, ToStrangers};
 use crate::app::{App, SharedApp};
 use crate::listen::ClientAddr;
 use crate::store::{AuditFilter, AuditRecord};
@@ -101,22 +103,48 @@ async fn write(app: &App, entry: AuditRecord) {
 }
 
 /// `?actor=&act=&outcome=&since=&until=&limit=&cursor=`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct AuditQuery {
+    /// `operator`, `user:<uuid>`, `key:<id>` or `anonymous`.
+    #[param(nullable = false)]
     actor: Option<String>,
+    /// Its method and route, such as `POST /api/v1/keys`.
+    #[param(nullable = false)]
     act: Option<String>,
+    /// `ok`, or a refusal's code.
+    #[param(nullable = false)]
     outcome: Option<String>,
+    /// From then on.
+    #[param(nullable = false)]
     since: Option<DateTime<Utc>>,
+    /// Before then.
+    #[param(nullable = false)]
     until: Option<DateTime<Utc>>,
+    /// Items on a page: 50, where it isn't given.
+    #[param(minimum = 1, maximum = 500, nullable = false)]
     limit: Option<u32>,
+    /// The `next_cursor` of the page before.
+    #[param(nullable = false)]
     cursor: Option<String>,
 }
 
-/// `GET /api/v1/admin/audit`: the newest first.
+/// Lists what was done, and who signed in.
+///
+/// The newest first. Entries have to be like everything that is given.
 ///
 /// # Errors
 /// 400 for a query that can't be answered.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/audit",
+    operation_id = "list_audit",
+    tag = "audit",
+    params(AuditQuery),
+    responses((status = 200, description = "A page.", body = Page<AuditEntry>), Always, ToStrangers),
+    security(("bearer" = []), ("session" = [])),
+)]
 pub async fn list(
     State(app): State<SharedApp>,
     query: Result<Query<AuditQuery>, QueryRejection>,

@@ -2,6 +2,10 @@
 
 use fluxgate_core::Reason;
 use http::{HeaderMap, HeaderName};
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::Type;
+use utoipa::openapi::{ObjectBuilder, Required};
 
 use super::problem::Problem;
 
@@ -23,4 +27,26 @@ pub fn key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
         )
     })?;
     Ok(Some(text))
+}
+
+/// The header, as the document describes it.
+pub enum IdempotencyKey {}
+
+impl IntoParams for IdempotencyKey {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let text = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(1))
+            .max_length(Some(IDEMPOTENCY_KEY_BYTES_MAX))
+            .pattern(Some("^[!-~]+( +[!-~]+)*$"));
+        let meaning = "The caller's own name for this request. Repeated, it makes nothing: 409 \
+            `already_created` with the `id` of what was made.";
+        let parameter = ParameterBuilder::new()
+            .name("Idempotency-Key")
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(meaning))
+            .schema(Some(text));
+        vec![parameter.build()]
+    }
 }

@@ -14,6 +14,7 @@ pub mod usage;
 pub mod users;
 
 pub mod health;
+pub mod openapi;
 pub mod page;
 pub mod status;
 
@@ -26,6 +27,7 @@ mod json_body;
 mod list_query;
 mod names;
 pub mod problem;
+mod refusals;
 
 /// Of a second, in the stores: an answer says what a later one will.
 const STORED_DIGITS: u16 = 6;
