@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use fluxgate_core::admin_api::ProblemDetails;
+use fluxgate_core::admin_api::{ProblemDetails, UsageBy};
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use utoipa::openapi::schema::Schema;
@@ -56,7 +56,7 @@ use crate::auth::cookies;
         invites::withdraw,
         audit::list,
     ),
-    components(schemas(ProblemDetails)),
+    components(schemas(ProblemDetails, UsageBy)),
     modifiers(&Credentials, &Refusals, &BodiesThatMayBeLeftOut),
 )]
 struct Document;
