@@ -1,6 +1,7 @@
-"""Loaded by schemathesis: what keeps its run from ending itself, or from waiting for itself.
+"""Loaded by schemathesis: as whom it asks, and what keeps its run from ending itself.
 
-`FLUXGATE_E2E_OWN`: the ids, separated by commas, of the account and the session that it runs as.
+`FLUXGATE_E2E_TOKEN` is shown as a bearer token; `FLUXGATE_E2E_OWN` has the ids, separated by commas, of
+the account and the session that it is of.
 """
 
 import os
@@ -9,14 +10,21 @@ import uuid
 
 import schemathesis
 
-OWN = os.environ["FLUXGATE_E2E_OWN"].split(",")
-ADDRESSES = random.Random(1)
+TOKEN, OWN = os.environ["FLUXGATE_E2E_TOKEN"], os.environ["FLUXGATE_E2E_OWN"].split(",")
+OTHERS = random.Random(1)
+
+
+@schemathesis.auth().skip_for(path="/api/v1/auth/logout")
+class Bearer:
+    def get(self, _case, _context):
+        return TOKEN
+
+    def set(self, case, token, _context):
+        case.headers["Authorization"] = f"Bearer {token}"
 
 
 @schemathesis.hook
 def before_call(_context, case, **_kwargs):
     # Nobody ends the session, changes the role or disables the account that the run needs.
     if str(case.path_parameters.get("id")).lower() in OWN:
-        case.path_parameters["id"] = str(uuid.UUID(int=ADDRESSES.getrandbits(128), version=4))
-    if case.operation.path == "/api/v1/auth/logout":
-        case.headers.pop("Authorization", None)
+        case.path_parameters["id"] = str(uuid.UUID(int=OTHERS.getrandbits(128), version=4))

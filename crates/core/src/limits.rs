@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::object;
+
 /// What may be used. Absent is unlimited.
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -21,7 +23,7 @@ pub struct Limits {
     #[schema(minimum = 1, maximum = 4_294_967_295_u64)]
     pub concurrent: Option<u32>,
     /// At most one for each period.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "object::list")]
     #[schema(max_items = 2)]
     pub budgets: Vec<Budget>,
 }

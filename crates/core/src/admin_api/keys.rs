@@ -11,6 +11,7 @@ use super::forms::{ModelGlob, Name, Network, PersonHeader};
 use super::given;
 use crate::ids::{KeyId, UserId};
 use crate::limits::Limits;
+use crate::object;
 use crate::secret::MASK;
 
 /// What a key opens.
@@ -95,7 +96,7 @@ pub struct CreateKey {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Network>>, max_items = 64)]
     pub ips: Option<Vec<IpNet>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object::option")]
     pub limits: Option<Limits>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<PersonHeader>)]
@@ -144,7 +145,7 @@ pub struct UpdateKey {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Network>>, max_items = 64)]
     pub ips: Option<Vec<IpNet>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object::option")]
     pub limits: Option<Limits>,
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     #[schema(value_type = Option<PersonHeader>)]

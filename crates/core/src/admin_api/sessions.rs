@@ -26,7 +26,6 @@ pub enum Grant {
 #[serde(deny_unknown_fields)]
 pub struct SetUp {
     /// The one-time token of the setup link.
-    #[schema(max_length = 256)]
     pub token: String,
     #[schema(value_type = EmailAddress)]
     pub email: String,
@@ -46,7 +45,6 @@ pub struct Register {
     pub password: String,
     /// The token of an invitation's link. Where anybody may register it isn't needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 256)]
     pub invite: Option<String>,
     #[serde(default)]
     pub grant: Grant,
@@ -58,7 +56,7 @@ pub struct Register {
 pub struct LogIn {
     #[schema(value_type = EmailAddress)]
     pub email: String,
-    #[schema(format = Password, max_length = 1024)]
+    #[schema(format = Password)]
     pub password: String,
     #[serde(default)]
     pub grant: Grant,
@@ -69,7 +67,6 @@ pub struct LogIn {
 #[serde(deny_unknown_fields)]
 pub struct Refresh {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 256)]
     pub refresh_token: Option<String>,
 }
 
@@ -78,10 +75,9 @@ pub struct Refresh {
 #[serde(deny_unknown_fields)]
 pub struct SetPassword {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(format = Password, max_length = 1024)]
+    #[schema(format = Password)]
     pub current: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 256)]
     pub token: Option<String>,
     #[schema(value_type = ChosenPassword)]
     pub new: String,

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use super::forms::Name;
 use crate::ids::TeamId;
 use crate::limits::Limits;
+use crate::object;
 
 /// The body of `POST /api/v1/admin/teams`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
@@ -16,7 +17,7 @@ pub struct CreateTeam {
     #[schema(value_type = Name)]
     pub name: String,
     /// What its members may use together.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object::option")]
     pub limits: Option<Limits>,
 }
 
@@ -27,7 +28,7 @@ pub struct UpdateTeam {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Name>)]
     pub name: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object::option")]
     pub limits: Option<Limits>,
 }
 

@@ -10,6 +10,7 @@ use super::forms::{ChosenPassword, EmailAddress};
 use super::given;
 use crate::ids::{TeamId, UserId};
 use crate::limits::Limits;
+use crate::object;
 
 /// The body of `POST /api/v1/admin/users`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -48,7 +49,7 @@ pub struct UpdateUser {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     #[schema(value_type = Option<String>, max_length = 64)]
     pub team: Option<Option<String>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object::option")]
     pub limits: Option<Limits>,
 }
 

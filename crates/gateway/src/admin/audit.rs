@@ -8,6 +8,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use fluxgate_core::admin_api::{AuditEntry, Page};
+use fluxgate_core::text::is_printable;
 use fluxgate_core::{AuditId, Reason, RequestId};
 use serde::Deserialize;
 use tracing::error;
@@ -17,6 +18,7 @@ use super::actor::Actor;
 use super::list_query::ListQuery;
 use super::problem::Problem;
 use super::refusals::{Always, ToStrangers};
+use super::times;
 use crate::app::{App, SharedApp};
 use crate::listen::ClientAddr;
 use crate::store::{AuditFilter, AuditRecord};
@@ -108,13 +110,22 @@ async fn write(app: &App, entry: AuditRecord) {
 #[serde(deny_unknown_fields)]
 pub struct AuditQuery {
     /// `operator`, `user:<uuid>`, `key:<id>` or `anonymous`.
-    #[param(nullable = false)]
+    #[param(
+        nullable = false,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*$"
+    )]
     actor: Option<String>,
     /// Its method and route, such as `POST /api/v1/keys`.
-    #[param(nullable = false)]
+    #[param(
+        nullable = false,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*$"
+    )]
     act: Option<String>,
     /// `ok`, or a refusal's code.
-    #[param(nullable = false)]
+    #[param(
+        nullable = false,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*$"
+    )]
     outcome: Option<String>,
     /// From then on.
     #[param(nullable = false)]
@@ -152,9 +163,23 @@ pub async fn list(
     let Query(query) = query.map_err(Problem::query)?;
     let AuditQuery { actor, act, outcome, since, until, limit, cursor } = query;
     let asked = ListQuery { limit, cursor }.asked::<AuditId>()?;
+    for (field, text) in [("actor", &actor), ("act", &act), ("outcome", &outcome)] {
+        check(field, text.as_deref())?;
+    }
+    times::check("since", since)?;
+    times::check("until", until)?;
     let filter = AuditFilter { actor, act, outcome, since, until };
     let records = app.store.list_audit(&filter, asked.after, asked.limit()).await?;
     Ok(Json(asked.page(records, AuditRecord::cursor, shape)))
+}
+
+/// Nothing else is in the log; Postgres refuses a NUL in a text.
+fn check(field: &str, text: Option<&str>) -> Result<(), Problem> {
+    if text.is_none_or(|text| text.chars().all(is_printable)) {
+        return Ok(());
+    }
+    let text = format!("`{field}`: expected printable characters.");
+    Err(Problem::new(Reason::InvalidRequest, text))
 }
 
 fn shape(record: AuditRecord) -> AuditEntry {

@@ -4,7 +4,7 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Extension, Query, State};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use fluxgate_core::admin_api::{CreateInvite, CreatedLink, Invite, Page, Role};
 use fluxgate_core::config::Registration;
@@ -16,6 +16,7 @@ use super::actor::Actor;
 use super::audit::Upon;
 use super::idempotency::IdempotencyKey;
 use super::list_query::ListQuery;
+use super::path_id::PathId;
 use super::problem::Problem;
 use super::refusals::{Always, Refused, ToBodies, ToStrangers};
 use super::{STORED_DIGITS, idempotency, json_body, teams, users};
@@ -115,7 +116,7 @@ pub async fn list(
 )]
 pub async fn withdraw(
     State(app): State<SharedApp>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
 ) -> Result<(StatusCode, Extension<Upon>), Problem> {
     let unknown = || Problem::new(Reason::NotFound, "There is no open invitation with this id.");
     let id: LinkId = id.parse().map_err(|_| unknown())?;

@@ -4,7 +4,7 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Extension, Query, State};
 use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 use fluxgate_core::admin_api::{
     CreateKey, CreatedKey, Key, KeySettings, Page, RotateKey, Scope, UpdateKey, UserState,
@@ -20,9 +20,10 @@ use super::actor::Actor;
 use super::audit::Upon;
 use super::idempotency::IdempotencyKey;
 use super::list_query::ListQuery;
+use super::path_id::PathId;
 use super::problem::Problem;
 use super::refusals::{Always, Refused, ToBodies, ToStrangers};
-use super::{idempotency, json_body, names};
+use super::{idempotency, json_body, names, times};
 use crate::app::SharedApp;
 use crate::auth::api_key::NewKey;
 use crate::auth::credential::CredentialId;
@@ -150,7 +151,7 @@ pub async fn list(
 pub async fn revoke(
     State(app): State<SharedApp>,
     Extension(actor): Extension<Actor>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
 ) -> Result<(StatusCode, Extension<Upon>), Problem> {
     let id = theirs(&app, actor, &id).await?;
     let revocation = app.store.revoke_key(&id, Utc::now()).await?.ok_or_else(unknown)?;
@@ -181,7 +182,7 @@ pub async fn revoke(
 pub async fn update(
     State(app): State<SharedApp>,
     Extension(actor): Extension<Actor>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     headers: HeaderMap,
     body: Body,
 ) -> Result<(Extension<Upon>, Json<Key>), Problem> {
@@ -224,7 +225,7 @@ pub async fn update(
 pub async fn rotate(
     State(app): State<SharedApp>,
     Extension(actor): Extension<Actor>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     headers: HeaderMap,
     body: Body,
 ) -> Result<([(HeaderName, HeaderValue); 1], Extension<Upon>, Json<CreatedKey>), Problem> {
@@ -301,6 +302,7 @@ fn unknown() -> Problem {
 }
 
 fn check_end(expires_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<(), Problem> {
+    times::check("expires_at", expires_at)?;
     if expires_at.is_some_and(|end| end <= now) {
         return Err(invalid("`expires_at`: expected a time to come."));
     }

@@ -26,8 +26,10 @@ mod idempotency;
 mod json_body;
 mod list_query;
 mod names;
+mod path_id;
 pub mod problem;
 mod refusals;
+mod times;
 
 /// Of a second, in the stores: an answer says what a later one will.
 const STORED_DIGITS: u16 = 6;

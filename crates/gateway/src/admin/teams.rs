@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Extension, Query, State};
 use chrono::{SubsecRound, Utc};
 use fluxgate_core::admin_api::{CreateTeam, Page, Team, UpdateTeam};
 use fluxgate_core::limits::Limits;
@@ -15,6 +15,7 @@ use super::actor::Actor;
 use super::audit::Upon;
 use super::idempotency::IdempotencyKey;
 use super::list_query::ListQuery;
+use super::path_id::PathId;
 use super::problem::Problem;
 use super::refusals::{Always, Refused, ToBodies, ToStrangers};
 use super::{STORED_DIGITS, idempotency, json_body, names};
@@ -104,7 +105,7 @@ pub async fn list(
 )]
 pub async fn update(
     State(app): State<SharedApp>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     headers: HeaderMap,
     body: Body,
 ) -> Result<(Extension<Upon>, Json<Team>), Problem> {
@@ -137,7 +138,7 @@ pub async fn update(
 )]
 pub async fn delete(
     State(app): State<SharedApp>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
 ) -> Result<(StatusCode, Extension<Upon>), Problem> {
     let id: TeamId = id.parse().map_err(|_| unknown())?;
     if !app.store.delete_team(id, Utc::now()).await? {
@@ -152,9 +153,14 @@ pub async fn delete(
 /// # Errors
 /// 400 where there is none.
 pub(super) async fn find(app: &App, team: &str) -> Result<TeamId, Problem> {
-    let by = team.parse().map_or_else(|_| TeamRef::Name(team.to_owned()), TeamRef::Id);
-    let found = app.store.find_team(&by).await?;
     let unknown = || Problem::new(Reason::InvalidRequest, "`team`: there is no such team.");
+    let by = match team.parse() {
+        Ok(id) => TeamRef::Id(id),
+        // Postgres refuses a NUL in a text.
+        Err(_) if names::check(team).is_err() => return Err(unknown()),
+        Err(_) => TeamRef::Name(team.to_owned()),
+    };
+    let found = app.store.find_team(&by).await?;
     Ok(found.ok_or_else(unknown)?.id)
 }
 

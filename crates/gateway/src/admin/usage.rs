@@ -11,6 +11,7 @@ use utoipa::IntoParams;
 
 use super::problem::Problem;
 use super::refusals::{Always, ToStrangers};
+use super::times;
 
 /// `?by=&since=&until=&step_s=`.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -51,6 +52,8 @@ pub async fn list(
     query: Result<Query<UsageQuery>, QueryRejection>,
 ) -> Result<Json<Page<UsageItem>>, Problem> {
     let Query(UsageQuery { since, until, step_s, .. }) = query.map_err(Problem::query)?;
+    times::check("since", since)?;
+    times::check("until", until)?;
     if since.zip(until).is_some_and(|(since, until)| until <= since) {
         return Err(Problem::new(
             Reason::InvalidRequest,

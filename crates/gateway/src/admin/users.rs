@@ -4,7 +4,7 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Extension, Query, State};
 use chrono::{SubsecRound, Utc};
 use fluxgate_core::admin_api::{
     CreateReset, CreateUser, CreatedLink, Page, Role, UpdateUser, User, UserState,
@@ -20,6 +20,7 @@ use super::audit::Upon;
 use super::idempotency::IdempotencyKey;
 use super::invites::{RESETS, link};
 use super::list_query::ListQuery;
+use super::path_id::PathId;
 use super::problem::Problem;
 use super::refusals::{Always, Refused, ToBodies, ToStrangers};
 use super::{STORED_DIGITS, idempotency, json_body, teams};
@@ -130,7 +131,7 @@ pub async fn list(
 )]
 pub async fn update(
     State(app): State<SharedApp>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     headers: HeaderMap,
     body: Body,
 ) -> Result<(Extension<Upon>, Json<User>), Problem> {
@@ -176,7 +177,7 @@ pub async fn update(
 pub async fn reset(
     State(app): State<SharedApp>,
     Extension(actor): Extension<Actor>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Extension<Upon>, Json<CreatedLink>), Problem> {

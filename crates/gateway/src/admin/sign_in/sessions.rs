@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Extension, Query, State};
 use chrono::Utc;
 use fluxgate_core::admin_api::{Account, Me, Page, Session};
 use fluxgate_core::{Reason, SessionId};
@@ -10,6 +10,7 @@ use http::StatusCode;
 
 use crate::admin::actor::Actor;
 use crate::admin::list_query::ListQuery;
+use crate::admin::path_id::PathId;
 use crate::admin::problem::Problem;
 use crate::admin::refusals::{Always, Refused, ToStrangers};
 use crate::app::SharedApp;
@@ -86,7 +87,7 @@ pub async fn list(
 pub async fn end(
     State(app): State<SharedApp>,
     Extension(actor): Extension<Actor>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
 ) -> Result<StatusCode, Problem> {
     let unknown = || Problem::new(Reason::NotFound, "There is no session of yours with this id.");
     let id: SessionId = id.parse().map_err(|_| unknown())?;
