@@ -137,7 +137,7 @@ pub struct AuditQuery {
     #[param(minimum = 1, maximum = 500, nullable = false)]
     limit: Option<u32>,
     /// The `next_cursor` of the page before.
-    #[param(nullable = false)]
+    #[param(pattern = "^[0-9a-f]+-[0-9A-Za-z-]{12,36}$", nullable = false)]
     cursor: Option<String>,
 }
 

@@ -18,8 +18,9 @@ const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 /// 400 for what can't be one.
 pub fn key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    let text =
-        value.to_str().ok().filter(|text| (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&text.len()));
+    let is_key =
+        |text: &&str| (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&text.len()) && !text.contains('\t');
+    let text = value.to_str().ok().filter(is_key);
     let text = text.ok_or_else(|| {
         Problem::new(
             Reason::InvalidRequest,
@@ -38,7 +39,7 @@ impl IntoParams for IdempotencyKey {
             .schema_type(Type::String)
             .min_length(Some(1))
             .max_length(Some(IDEMPOTENCY_KEY_BYTES_MAX))
-            .pattern(Some("^[!-~]+( +[!-~]+)*$"));
+            .pattern(Some("^[ -~]*[!-~][ -~]*$"));
         let meaning = "The caller's own name for this request. Repeated, it makes nothing: 409 \
             `already_created` with the `id` of what was made.";
         let parameter = ParameterBuilder::new()

@@ -25,7 +25,7 @@ pub struct ListQuery {
     #[param(minimum = 1, maximum = 500, nullable = false)]
     pub limit: Option<u32>,
     /// The `next_cursor` of the page before.
-    #[param(nullable = false)]
+    #[param(pattern = "^[0-9a-f]+-[0-9A-Za-z-]{12,36}$", nullable = false)]
     pub cursor: Option<String>,
 }
 

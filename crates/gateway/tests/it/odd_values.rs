@@ -1,8 +1,9 @@
 //! Values that our own API takes for text, times and objects, and the databases wouldn't, or not as
 //! what they are: refused by name, whatever the database.
 
+use fluxgate_testkit::stack::ADMIN_TOKEN;
 use fluxgate_testkit::throwaway::Postgres;
-use fluxgate_testkit::wire::Answer;
+use fluxgate_testkit::wire::{self, Answer};
 use fluxgate_testkit::{Plan, TestStack};
 use serde_json::{Value, json};
 
@@ -156,6 +157,23 @@ async fn a_path_that_isnt_text_names_nothing() {
             );
             assert_eq!(answer.json()["code"], "not_found", "{path}/{id}");
         }
+    }
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn an_idempotency_key_is_visible_text() {
+    let mut stack = TestStack::start().await;
+    let authorization = format!("Bearer {ADMIN_TOKEN}");
+    let long = "k".repeat(256);
+    for key in ["", "a\tb", "caf\u{e9}", &long] {
+        let headers = [
+            ("authorization", authorization.as_str()),
+            ("content-type", "application/json"),
+            ("idempotency-key", key),
+        ];
+        let request = wire::request("POST", TEAMS, &headers, br#"{"name":"red"}"#);
+        refused_for(&wire::ask(stack.admin, &request).await, "`Idempotency-Key`", key);
     }
     stack.stop().await;
 }
