@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::forms::EmailAddress;
 use super::users::Role;
 use crate::ids::{LinkId, TeamId};
 
@@ -15,7 +16,7 @@ use crate::ids::{LinkId, TeamId};
 pub struct CreateInvite {
     /// The one address that may register by it; without one any may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 254)]
+    #[schema(value_type = Option<EmailAddress>)]
     pub email: Option<String>,
     /// What whoever registers becomes: a member, where it isn't given.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -16,14 +16,27 @@ use crate::admin::actor::{self, Actor};
 use crate::admin::audit::Upon;
 use crate::admin::json_body;
 use crate::admin::problem::Problem;
+use crate::admin::refusals::{Always, Refused, ToBodies, ToStrangers};
 use crate::app::{App, SharedApp};
 use crate::auth::password::NewPassword;
 use crate::store::{Email, LinkAbout, UserRef};
 
-/// `POST /api/v1/auth/password`.
+/// Sets a password.
+///
+/// Either by the `current` one, signed in, or by the `token` of an administrator's one-time link. Every
+/// other session of the account ends.
 ///
 /// # Errors
 /// 400 for a password that can't be one; 401 for a wrong present one; 403 for a link that is used.
+#[utoipa::path(
+    post,
+    path = "/api/v1/auth/password",
+    operation_id = "set_password",
+    tag = "sign-in",
+    request_body = SetPassword,
+    responses((status = 204, description = "It is set."), Always, ToStrangers, ToBodies, Refused<404>, Refused<409>, Refused<429>),
+    security((), ("bearer" = []), ("session" = [])),
+)]
 pub async fn set(
     State(app): State<SharedApp>,
     head: Parts,
