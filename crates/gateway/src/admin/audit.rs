@@ -175,7 +175,10 @@ pub struct AuditQuery {
     operation_id = "list_audit",
     tag = "audit",
     params(AuditQuery),
-    responses((status = 200, description = "A page.", body = Page<AuditEntry>), Always, ToStrangers),
+    responses(
+        (status = 200, description = "A page.", body = Page<AuditEntry>),
+        Always, ToStrangers,
+    ),
     security(("bearer" = []), ("session" = [])),
 )]
 pub async fn list(

@@ -35,7 +35,10 @@ use crate::store::{InviteRecord, LinkAbout};
     tag = "invitations",
     params(IdempotencyKey),
     request_body = Option<CreateInvite>,
-    responses((status = 201, description = "The link.", body = CreatedLink), Always, ToStrangers, ToBodies, Refused<409>),
+    responses(
+        (status = 201, description = "The link.", body = CreatedLink),
+        Always, ToStrangers, ToBodies, Refused<409>,
+    ),
     security(("bearer" = []), ("session" = [])),
 )]
 pub async fn create(

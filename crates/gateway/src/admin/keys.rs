@@ -48,7 +48,10 @@ const OVERLAP_S_MAX: u32 = 30 * 24 * 3600;
     tag = "keys",
     params(IdempotencyKey),
     request_body = CreateKey,
-    responses((status = 201, description = "The key.", body = CreatedKey), Always, ToStrangers, ToBodies, Refused<409>),
+    responses(
+        (status = 201, description = "The key.", body = CreatedKey),
+        Always, ToStrangers, ToBodies, Refused<409>,
+    ),
     security(("bearer" = []), ("session" = [])),
 )]
 pub async fn create(
@@ -142,7 +145,10 @@ pub async fn list(
     operation_id = "revoke_key",
     tag = "keys",
     params(("id" = KeyId, Path, description = "A key's.")),
-    responses((status = 204, description = "It opens nothing any more."), Always, ToStrangers, Refused<404>),
+    responses(
+        (status = 204, description = "It opens nothing any more."),
+        Always, ToStrangers, Refused<404>,
+    ),
     security(("bearer" = []), ("session" = [])),
 )]
 pub async fn revoke(
@@ -173,7 +179,10 @@ pub async fn revoke(
     tag = "keys",
     params(("id" = KeyId, Path, description = "A key's.")),
     request_body = UpdateKey,
-    responses((status = 200, description = "As it is now.", body = Key), Always, ToStrangers, ToBodies, Refused<404>),
+    responses(
+        (status = 200, description = "As it is now.", body = Key),
+        Always, ToStrangers, ToBodies, Refused<404>,
+    ),
     security(("bearer" = []), ("session" = [])),
 )]
 pub async fn update(
@@ -216,7 +225,10 @@ pub async fn update(
     tag = "keys",
     params(("id" = KeyId, Path, description = "A key's.")),
     request_body = Option<RotateKey>,
-    responses((status = 200, description = "The key.", body = CreatedKey), Always, ToStrangers, ToBodies, Refused<404>, Refused<409>),
+    responses(
+        (status = 200, description = "The key.", body = CreatedKey),
+        Always, ToStrangers, ToBodies, Refused<404>, Refused<409>,
+    ),
     security(("bearer" = []), ("session" = [])),
 )]
 pub async fn rotate(

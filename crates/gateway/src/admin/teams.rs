@@ -33,7 +33,10 @@ use crate::store::{CreatedTeam, TeamChange, TeamRecord, TeamRef};
     tag = "teams",
     params(IdempotencyKey),
     request_body = CreateTeam,
-    responses((status = 201, description = "The team.", body = Team), Always, ToStrangers, ToBodies, Refused<409>),
+    responses(
+        (status = 201, description = "The team.", body = Team),
+        Always, ToStrangers, ToBodies, Refused<409>,
+    ),
     security(("bearer" = []), ("session" = [])),
 )]
 pub async fn create(
@@ -100,7 +103,10 @@ pub async fn list(
     tag = "teams",
     params(("id" = TeamId, Path, description = "A team's.")),
     request_body = UpdateTeam,
-    responses((status = 200, description = "As it is now.", body = Team), Always, ToStrangers, ToBodies, Refused<404>, Refused<409>),
+    responses(
+        (status = 200, description = "As it is now.", body = Team),
+        Always, ToStrangers, ToBodies, Refused<404>, Refused<409>,
+    ),
     security(("bearer" = []), ("session" = [])),
 )]
 pub async fn update(

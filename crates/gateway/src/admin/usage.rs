@@ -34,8 +34,8 @@ pub struct UsageQuery {
 
 /// Adds up what was used.
 ///
-/// One's own, to administrators everybody's. An API key needs the scope `usage:read`. Nothing is kept of
-/// what was used yet, so there is none to add up.
+/// One's own, to administrators everybody's. An API key needs the scope `usage:read`. Nothing is
+/// kept of what was used yet, so there is none to add up.
 ///
 /// # Errors
 /// 400 for a query that can't be answered.

@@ -38,7 +38,10 @@ use crate::store::{CreatedUser, Email, LinkAbout, UserChange, UserRecord, UserRe
     tag = "users",
     params(IdempotencyKey),
     request_body = CreateUser,
-    responses((status = 201, description = "The user.", body = User), Always, ToStrangers, ToBodies, Refused<409>),
+    responses(
+        (status = 201, description = "The user.", body = User),
+        Always, ToStrangers, ToBodies, Refused<409>,
+    ),
     security(("bearer" = []), ("session" = [])),
 )]
 pub async fn create(
@@ -110,8 +113,8 @@ pub async fn list(
 
 /// Changes a user.
 ///
-/// What is absent stays as it is. A disabled user's keys and sessions are refused everywhere within a
-/// second.
+/// What is absent stays as it is. A disabled user's keys and sessions are refused everywhere within
+/// a second.
 ///
 /// # Errors
 /// 404 where there is no such user; 409 for the built-in one and the last administrator.
@@ -122,7 +125,10 @@ pub async fn list(
     tag = "users",
     params(("id" = String, Path, description = "A user's id or e-mail address.", min_length = 1)),
     request_body = UpdateUser,
-    responses((status = 200, description = "As they are now.", body = User), Always, ToStrangers, ToBodies, Refused<404>, Refused<409>),
+    responses(
+        (status = 200, description = "As they are now.", body = User),
+        Always, ToStrangers, ToBodies, Refused<404>, Refused<409>,
+    ),
     security(("bearer" = []), ("session" = [])),
 )]
 pub async fn update(
@@ -165,9 +171,15 @@ pub async fn update(
     path = "/api/v1/admin/users/{id}/reset",
     operation_id = "create_reset",
     tag = "users",
-    params(("id" = String, Path, description = "A user's id or e-mail address.", min_length = 1), IdempotencyKey),
+    params(
+        ("id" = String, Path, description = "A user's id or e-mail address.", min_length = 1),
+        IdempotencyKey,
+    ),
     request_body = Option<CreateReset>,
-    responses((status = 201, description = "The link.", body = CreatedLink), Always, ToStrangers, ToBodies, Refused<404>, Refused<409>),
+    responses(
+        (status = 201, description = "The link.", body = CreatedLink),
+        Always, ToStrangers, ToBodies, Refused<404>, Refused<409>,
+    ),
     security(("bearer" = []), ("session" = [])),
 )]
 pub async fn reset(

@@ -16,7 +16,7 @@ use super::door::Door;
 use super::{log_out, opening};
 use crate::admin::audit::Upon;
 use crate::admin::problem::Problem;
-use crate::admin::refusals::{Always, Refused, ToBodies};
+use crate::admin::refusals::{Always, Refused, ToBodies, ToStrangers};
 use crate::admin::{json_body, users};
 use crate::app::{App, SharedApp};
 use crate::auth::password::{NewPassword, Verified};
@@ -25,8 +25,8 @@ use crate::store::{Email, UserRecord};
 /// Signs in.
 ///
 /// By cookie, the answer sets `__Host-fluxgate_session` (the access token) and
-/// `__Secure-fluxgate_refresh`, which no script can read, and only a page of the gateway's own may ask for
-/// it; by bearer, the tokens are in the answer.
+/// `__Secure-fluxgate_refresh`, which no script can read, and only a page of the gateway's own may
+/// ask for it; by bearer, the tokens are in the answer.
 ///
 /// # Errors
 /// 401 `invalid_credentials`, whatever of it is wrong; 403 and 400 as [`Door::check`]; 429 and 503
@@ -37,7 +37,10 @@ use crate::store::{Email, UserRecord};
     operation_id = "log_in",
     tag = "sign-in",
     request_body = LogIn,
-    responses((status = 200, description = "Signed in, by the grant that was asked for.", body = SignIn), Always, ToBodies, Refused<401>, Refused<403>, Refused<429>),
+    responses(
+        (status = 200, description = "Signed in, by the grant that was asked for.", body = SignIn),
+        Always, ToBodies, ToStrangers, Refused<429>,
+    ),
 )]
 pub async fn log_in(
     State(app): State<SharedApp>,

@@ -23,8 +23,9 @@ use crate::auth::origin::Origin;
 
 /// Signs out.
 ///
-/// The session ends everywhere; the answer takes both cookies back. It is that of the refresh token in the
-/// body, else of what else the request shows. One that has ended already is signed out as well.
+/// The session ends everywhere; the answer takes both cookies back. It is that of the refresh token
+/// in the body, else of what else the request shows. One that has ended already is signed out as
+/// well.
 ///
 /// # Errors
 /// 401 without any credential, 403 for another site's page.

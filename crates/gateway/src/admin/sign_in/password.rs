@@ -23,8 +23,8 @@ use crate::store::{Email, LinkAbout, UserRef};
 
 /// Sets a password.
 ///
-/// Either by the `current` one, signed in, or by the `token` of an administrator's one-time link. Every
-/// other session of the account ends.
+/// Either by the `current` one, signed in, or by the `token` of an administrator's one-time link.
+/// Every other session of the account ends.
 ///
 /// # Errors
 /// 400 for a password that can't be one; 401 for a wrong present one; 403 for a link that is used.
@@ -34,7 +34,10 @@ use crate::store::{Email, LinkAbout, UserRef};
     operation_id = "set_password",
     tag = "sign-in",
     request_body = SetPassword,
-    responses((status = 204, description = "It is set."), Always, ToStrangers, ToBodies, Refused<404>, Refused<409>, Refused<429>),
+    responses(
+        (status = 204, description = "It is set."),
+        Always, ToStrangers, ToBodies, Refused<404>, Refused<409>, Refused<429>,
+    ),
     security((), ("bearer" = []), ("session" = [])),
 )]
 pub async fn set(

@@ -14,7 +14,7 @@ use super::door::Door;
 use super::opening::{self, Opened};
 use crate::admin::audit::Upon;
 use crate::admin::problem::Problem;
-use crate::admin::refusals::{Always, Refused, ToBodies};
+use crate::admin::refusals::{Always, Refused, ToBodies, ToStrangers};
 use crate::admin::{STORED_DIGITS, json_body};
 use crate::app::SharedApp;
 use crate::auth::cookies;
@@ -24,8 +24,8 @@ use crate::store::Refreshed;
 
 /// Goes on with a session.
 ///
-/// The refresh token is in the body, else in its cookie, and works once. Tokens come back as they came:
-/// in the answer, or in both cookies.
+/// The refresh token is in the body, else in its cookie, and works once. Tokens come back as they
+/// came: in the answer, or in both cookies.
 ///
 /// # Errors
 /// 401 for a token that isn't, or is no more, one of ours; 409 for one that was replaced within the
@@ -36,7 +36,10 @@ use crate::store::Refreshed;
     operation_id = "refresh",
     tag = "sign-in",
     request_body = Option<Refresh>,
-    responses((status = 200, description = "The session's next tokens, by its grant.", body = SignIn), Always, ToBodies, Refused<401>, Refused<403>, Refused<409>),
+    responses(
+        (status = 200, description = "The session's next tokens, by its grant.", body = SignIn),
+        Always, ToBodies, ToStrangers, Refused<409>,
+    ),
 )]
 pub async fn refresh(
     State(app): State<SharedApp>,

@@ -17,7 +17,7 @@ use tracing::info;
 use super::door::Door;
 use super::opening;
 use crate::admin::problem::Problem;
-use crate::admin::refusals::{Always, Refused, ToBodies};
+use crate::admin::refusals::{Always, Refused, ToBodies, ToStrangers};
 use crate::admin::{STORED_DIGITS, json_body, users};
 use crate::app::{App, SharedApp};
 use crate::auth::password::NewPassword;
@@ -25,7 +25,8 @@ use crate::store::{Email, LinkAbout, Registered, UserRecord};
 
 /// Makes an account of one's own and signs in.
 ///
-/// By an invitation, or without one where anybody may. By cookie, the answer sets the session's two.
+/// By an invitation, or without one where anybody may. By cookie, the answer sets the session's
+/// two.
 ///
 /// # Errors
 /// 403 where nobody may, or not by this invitation; 409 where the address is taken.
@@ -35,7 +36,10 @@ use crate::store::{Email, LinkAbout, Registered, UserRecord};
     operation_id = "register",
     tag = "sign-in",
     request_body = Register,
-    responses((status = 201, description = "Signed in, by the grant that was asked for.", body = SignIn), Always, ToBodies, Refused<401>, Refused<403>, Refused<409>, Refused<429>),
+    responses(
+        (status = 201, description = "Signed in, by the grant that was asked for.", body = SignIn),
+        Always, ToBodies, ToStrangers, Refused<409>, Refused<429>,
+    ),
 )]
 pub async fn register(
     State(app): State<SharedApp>,

@@ -28,7 +28,10 @@ use crate::store::{SessionRecord, UserRef};
     path = "/api/v1/auth/me",
     operation_id = "who_am_i",
     tag = "sign-in",
-    responses((status = 200, description = "Who, and by which session.", body = Me), Always, ToStrangers, Refused<404>),
+    responses(
+        (status = 200, description = "Who, and by which session.", body = Me),
+        Always, ToStrangers, Refused<404>,
+    ),
     security(("bearer" = []), ("session" = [])),
 )]
 pub async fn me(

@@ -14,7 +14,7 @@ use tracing::info;
 use super::door::Door;
 use super::opening;
 use crate::admin::problem::Problem;
-use crate::admin::refusals::{Always, Refused, ToBodies};
+use crate::admin::refusals::{Always, Refused, ToBodies, ToStrangers};
 use crate::admin::{json_body, users};
 use crate::app::SharedApp;
 use crate::auth::password::NewPassword;
@@ -22,8 +22,8 @@ use crate::store::FirstAdmin;
 
 /// Makes the first administrator and signs them in.
 ///
-/// The token is of the one-time link that the gateway prints at its first start. By cookie, the answer
-/// sets the session's two.
+/// The token is of the one-time link that the gateway prints at its first start. By cookie, the
+/// answer sets the session's two.
 ///
 /// # Errors
 /// 403 for a token that isn't, or is no more, the link's.
@@ -33,7 +33,10 @@ use crate::store::FirstAdmin;
     operation_id = "set_up",
     tag = "sign-in",
     request_body = SetUp,
-    responses((status = 201, description = "Signed in, by the grant that was asked for.", body = SignIn), Always, ToBodies, Refused<401>, Refused<403>, Refused<409>),
+    responses(
+        (status = 201, description = "Signed in, by the grant that was asked for.", body = SignIn),
+        Always, ToBodies, ToStrangers, Refused<409>,
+    ),
 )]
 pub async fn set_up(
     State(app): State<SharedApp>,
