@@ -22,7 +22,7 @@ use super::list_query::ListQuery;
 use super::problem::Problem;
 use super::{STORED_DIGITS, idempotency, json_body, teams};
 use crate::app::{App, SharedApp};
-use crate::auth::password::NewPassword;
+use crate::auth::password::{Asker, NewPassword};
 use crate::store::{CreatedUser, Email, LinkAbout, UserChange, UserRecord, UserRef, UserUpdate};
 
 /// `POST /api/v1/admin/users`.
@@ -45,7 +45,7 @@ pub async fn create(
     let phc = match asked.password {
         Some(password) => {
             let password = NewPassword::check(Secret::from(password), &[email.as_str()])?;
-            Some(app.passwords.hash(password).await?)
+            Some(app.passwords.hash(password, Asker::Known).await?)
         }
         None => None,
     };

@@ -22,3 +22,4 @@ pub mod login_throttle;
 mod outage;
 pub mod password;
 pub mod pseudonym;
+mod purse;

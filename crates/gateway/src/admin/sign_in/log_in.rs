@@ -17,7 +17,7 @@ use super::opening;
 use crate::admin::json_body;
 use crate::admin::problem::Problem;
 use crate::app::{App, SharedApp};
-use crate::auth::password::{NewPassword, Verified};
+use crate::auth::password::{Asker, NewPassword, Verified};
 use crate::store::{Email, UserRecord};
 
 /// `POST /api/v1/auth/login`.
@@ -54,7 +54,7 @@ pub async fn verified(
     let account = app.throttle.account(email.as_str());
     let admitted = app.throttle.admit(door.client.0.into(), account, Instant::now())?;
     tokio::time::sleep(admitted.delay()).await;
-    let (user, phc, verified) = match look(app, email, password.clone()).await {
+    let (user, phc, verified) = match look(app, email, password.clone(), admitted.asker()).await {
         Ok(seen) => seen,
         Err(problem) => {
             admitted.spared();
@@ -79,10 +79,11 @@ async fn look(
     app: &App,
     email: &Email,
     password: Secret,
+    asker: Asker,
 ) -> Result<(Option<UserRecord>, Option<String>, Verified), Problem> {
     let found = app.store.find_login(email).await?;
     let (user, phc) = found.map_or((None, None), |(user, phc)| (Some(user), phc));
-    let verified = app.passwords.verify(password, phc.clone()).await?;
+    let verified = app.passwords.verify(password, phc.clone(), asker).await?;
     Ok((user, phc, verified))
 }
 
@@ -93,7 +94,7 @@ async fn hash_anew(
     phc: String,
     password: Secret,
 ) -> Result<String, Problem> {
-    let newer = app.passwords.hash(NewPassword::in_use(password)).await?;
+    let newer = app.passwords.hash(NewPassword::in_use(password), Asker::Known).await?;
     if app.store.rehash_password(user.id, &phc, &newer).await? {
         return Ok(newer);
     }

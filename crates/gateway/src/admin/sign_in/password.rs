@@ -20,7 +20,7 @@ use crate::app::{App, SharedApp};
 use crate::auth::identify;
 use crate::auth::one_time::token_sha256;
 use crate::auth::origin::Origin;
-use crate::auth::password::NewPassword;
+use crate::auth::password::{Asker, NewPassword};
 use crate::store::{LinkAbout, UserRef};
 
 /// `POST /api/v1/auth/password`.
@@ -66,7 +66,7 @@ async fn change(
     let new = NewPassword::check(new, &[email.as_str()])?;
     // As at a log-in: who has stolen a session mustn't try passwords any faster.
     let (_, phc) = log_in::verified(app, door, &email, current).await?;
-    let new_phc = app.passwords.hash(new).await?;
+    let new_phc = app.passwords.hash(new, Asker::Known).await?;
     let changed = app.store.set_password(user, Some(&phc), &new_phc, Some(session), Utc::now());
     if !changed.await? {
         let text = "The password was changed meanwhile.";
@@ -95,6 +95,6 @@ async fn by_link(
     let email = found.and_then(|user| user.email).ok_or_else(refused)?;
     let new = NewPassword::check(new, &[email.as_str()])?;
     let _slot = app.throttle.admit_hash(door.client.0.into(), std::time::Instant::now())?;
-    let phc = app.passwords.hash(new).await?;
+    let phc = app.passwords.hash(new, Asker::Known).await?;
     app.store.reset_password(&token, &phc, Utc::now()).await?.ok_or_else(refused)
 }

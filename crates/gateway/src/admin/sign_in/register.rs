@@ -20,7 +20,7 @@ use crate::admin::problem::Problem;
 use crate::admin::{STORED_DIGITS, json_body};
 use crate::app::{App, SharedApp};
 use crate::auth::one_time::token_sha256;
-use crate::auth::password::NewPassword;
+use crate::auth::password::{Asker, NewPassword};
 use crate::store::{Email, LinkAbout, Registered, UserRecord};
 
 /// `POST /api/v1/auth/register`.
@@ -44,7 +44,7 @@ pub async fn register(
     check_welcome(&app, invite.as_ref(), &email).await?;
     let password = NewPassword::check(Secret::from(asked.password), &[email.as_str()])?;
     let slot = app.throttle.admit_hash(door.client.0.into(), Instant::now())?;
-    let phc = app.passwords.hash(password).await?;
+    let phc = app.passwords.hash(password, Asker::Stranger).await?;
     drop(slot);
     let user = UserRecord {
         id: UserId::generate(),

@@ -17,7 +17,7 @@ use crate::admin::json_body;
 use crate::admin::problem::Problem;
 use crate::app::SharedApp;
 use crate::auth::one_time::token_sha256;
-use crate::auth::password::NewPassword;
+use crate::auth::password::{Asker, NewPassword};
 use crate::store::{Email, FirstAdmin};
 
 /// `POST /api/v1/auth/setup`.
@@ -42,7 +42,7 @@ pub async fn set_up(
         .parse()
         .map_err(|_| Problem::new(Reason::InvalidRequest, "`email`: expected an email address."))?;
     let password = NewPassword::check(Secret::from(asked.password), &[email.as_str()])?;
-    let phc = app.passwords.hash(password).await?;
+    let phc = app.passwords.hash(password, Asker::Known).await?;
     let user = match app.store.create_first_admin(&email, &phc, Some(&token), Utc::now()).await? {
         FirstAdmin::Created(user) => user,
         FirstAdmin::Exists | FirstAdmin::TokenRefused => return Err(token_refused()),
