@@ -19,7 +19,7 @@ pub mod principal;
 mod guesses;
 pub mod last_used;
 pub mod login_throttle;
-mod outage;
+pub mod outage;
 pub mod password;
 pub mod pseudonym;
 mod purse;
