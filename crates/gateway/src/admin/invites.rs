@@ -19,7 +19,7 @@ use super::problem::Problem;
 use super::{STORED_DIGITS, idempotency, json_body, teams, users};
 use crate::app::{App, SharedApp};
 use crate::auth::one_time;
-use crate::store::{InviteRecord, LinkAbout, LinkCreation as Outcome, NewLink};
+use crate::store::{InviteRecord, LinkAbout, LinkCreation as Outcome, NewLink, Withdrawal};
 
 /// A kind of link: where it leads, and how long it may be good for.
 pub(super) struct LinkKind {
@@ -76,15 +76,20 @@ pub async fn list(
 /// `DELETE /api/v1/admin/invites/{id}`: nobody can register by it any more.
 ///
 /// # Errors
-/// 404 where there is none that could be used.
+/// 404 where there is none; 409 where somebody has registered by it.
 pub async fn withdraw(
     State(app): State<SharedApp>,
     Path(id): Path<String>,
 ) -> Result<(StatusCode, Extension<Upon>), Problem> {
-    let unknown = || Problem::new(Reason::NotFound, "There is no open invitation with this id.");
+    let unknown = || Problem::new(Reason::NotFound, "There is no invitation with this id.");
     let id: LinkId = id.parse().map_err(|_| unknown())?;
-    if !app.store.withdraw_invite(id, Utc::now()).await? {
-        return Err(unknown());
+    match app.store.withdraw_invite(id, Utc::now()).await? {
+        Withdrawal::Withdrawn => {}
+        Withdrawal::Used => {
+            let text = "Somebody has registered by this invitation.";
+            return Err(Problem::new(Reason::Conflict, text));
+        }
+        Withdrawal::Unknown => return Err(unknown()),
     }
     info!(link.id = %id, "an invitation was withdrawn");
     Ok((StatusCode::NO_CONTENT, upon(id)))
@@ -117,6 +122,10 @@ pub(super) async fn link(
         Outcome::UnknownUser => {
             return Err(Problem::new(Reason::NotFound, "There is no user with this id."));
         }
+        Outcome::UserDisabled => {
+            let text = "This user is disabled: enable them first.";
+            return Err(Problem::new(Reason::Conflict, text));
+        }
     }
     let origin = app.page_origin().unwrap_or_default();
     let link = format!("{origin}/{}#{}", kind.page, token.expose());
@@ -136,5 +145,6 @@ fn shape(record: InviteRecord) -> Invite {
         created_at: record.created_at,
         expires_at: record.expires_at,
         used_at: record.used_at,
+        withdrawn_at: record.withdrawn_at,
     }
 }
