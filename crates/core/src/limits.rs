@@ -50,6 +50,11 @@ pub enum Period {
     Month,
 }
 
+impl Budget {
+    /// Their names, as those of [`Limits`].
+    pub const FIELDS: [&str; 3] = ["period", "tokens", "cost_micros"];
+}
+
 impl Limits {
     /// Their names, for whoever reads those of another version.
     pub const FIELDS: [&str; 4] = ["requests_per_min", "tokens_per_min", "concurrent", "budgets"];

@@ -63,6 +63,8 @@ pub struct Invite {
     pub team: Option<TeamId>,
     pub created_at: DateTime<Utc>,
     pub expires_at: DateTime<Utc>,
-    /// Somebody registered by it, or it was withdrawn.
+    /// Somebody registered by it.
     pub used_at: Option<DateTime<Utc>>,
+    /// An administrator took it back.
+    pub withdrawn_at: Option<DateTime<Utc>>,
 }

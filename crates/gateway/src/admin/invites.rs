@@ -20,7 +20,7 @@ use super::problem::Problem;
 use super::refusals::{Always, Refused, ToBodies, ToStrangers};
 use super::{idempotency, json_body, links, teams, users};
 use crate::app::SharedApp;
-use crate::store::{InviteRecord, LinkAbout};
+use crate::store::{InviteRecord, LinkAbout, Withdrawal};
 
 /// Makes an invitation.
 ///
@@ -94,24 +94,32 @@ pub async fn list(
 /// Nobody can register by it any more.
 ///
 /// # Errors
-/// 404 where there is none that could be used.
+/// 404 where there is none; 409 where somebody has registered by it.
 #[utoipa::path(
     delete,
     path = "/api/v1/admin/invites/{id}",
     operation_id = "withdraw_invite",
     tag = "invitations",
     params(("id" = LinkId, Path, description = "An invitation's.")),
-    responses((status = 204, description = "It is withdrawn."), Always, ToStrangers, Refused<404>),
+    responses(
+        (status = 204, description = "It is withdrawn."), Always, ToStrangers, Refused<404>,
+        Refused<409>
+    ),
     security(("bearer" = []), ("session" = [])),
 )]
 pub async fn withdraw(
     State(app): State<SharedApp>,
     PathId(id): PathId,
 ) -> Result<(StatusCode, Extension<Upon>), Problem> {
-    let unknown = || Problem::new(Reason::NotFound, "There is no open invitation with this id.");
+    let unknown = || Problem::new(Reason::NotFound, "There is no invitation with this id.");
     let id: LinkId = id.parse().map_err(|_| unknown())?;
-    if !app.store.withdraw_invite(id, Utc::now()).await? {
-        return Err(unknown());
+    match app.store.withdraw_invite(id, Utc::now()).await? {
+        Withdrawal::Withdrawn => {}
+        Withdrawal::Used => {
+            let text = "Somebody has registered by this invitation.";
+            return Err(Problem::new(Reason::Conflict, text));
+        }
+        Withdrawal::Unknown => return Err(unknown()),
     }
     info!(link.id = %id, "an invitation was withdrawn");
     Ok((StatusCode::NO_CONTENT, upon(id)))
@@ -130,5 +138,6 @@ fn shape(record: InviteRecord) -> Invite {
         created_at: record.created_at,
         expires_at: record.expires_at,
         used_at: record.used_at,
+        withdrawn_at: record.withdrawn_at,
     }
 }

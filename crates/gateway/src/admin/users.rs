@@ -24,7 +24,7 @@ use super::problem::Problem;
 use super::refusals::{Always, Refused, ToBodies, ToStrangers};
 use super::{STORED_DIGITS, idempotency, json_body, links, teams};
 use crate::app::{App, SharedApp};
-use crate::auth::password::NewPassword;
+use crate::auth::password::{Asker, NewPassword};
 use crate::store::{CreatedUser, Email, LinkAbout, UserChange, UserRecord, UserRef, UserUpdate};
 
 /// Makes a user.
@@ -60,7 +60,7 @@ pub async fn create(
     let phc = match asked.password {
         Some(password) => {
             let password = NewPassword::check(Secret::from(password), &[email.as_str()])?;
-            Some(app.passwords.hash(password).await?)
+            Some(app.passwords.hash(password, Asker::Known).await?)
         }
         None => None,
     };

@@ -19,7 +19,7 @@ use crate::admin::problem::Problem;
 use crate::admin::refusals::{Always, Refused, ToBodies, ToStrangers};
 use crate::admin::{json_body, users};
 use crate::app::{App, SharedApp};
-use crate::auth::password::{NewPassword, Verified};
+use crate::auth::password::{Asker, NewPassword, Verified};
 use crate::store::{Email, UserRecord};
 
 /// Signs in.
@@ -75,7 +75,7 @@ pub async fn verified(
     let account = app.throttle.account(email.as_str());
     let admitted = app.throttle.admit(door.client.0.into(), account, Instant::now())?;
     tokio::time::sleep(admitted.delay()).await;
-    let (user, phc, verified) = match look(app, email, password.clone()).await {
+    let (user, phc, verified) = match look(app, email, password.clone(), admitted.asker()).await {
         Ok(seen) => seen,
         Err(problem) => {
             admitted.spared();
@@ -107,17 +107,19 @@ async fn look(
     app: &App,
     email: &Email,
     password: Secret,
+    asker: Asker,
 ) -> Result<(Option<UserRecord>, Option<String>, Verified), Problem> {
     let found = app.store.find_login(email).await?;
     let (user, phc) = found.map_or((None, None), |(user, phc)| (Some(user), phc));
-    let verified = app.passwords.verify(password, phc.clone()).await?;
+    let verified = app.passwords.verify(password, phc.clone(), asker).await?;
     Ok((user, phc, verified))
 }
 
 /// The same password under the cost that is configured now, and its hash as the store then has it.
 /// Where that can't be had now, the next sign-in tries again.
 async fn hash_anew(app: &App, user: &UserRecord, phc: String, password: Secret) -> String {
-    let newer = match app.passwords.hash(NewPassword::in_use(password.clone())).await {
+    let newer = match app.passwords.hash(NewPassword::in_use(password.clone()), Asker::Known).await
+    {
         Ok(newer) => newer,
         Err(error) => {
             debug!(user.id = %user.id, %error, "a password can't be hashed anew now");
@@ -138,7 +140,7 @@ async fn hash_anew(app: &App, user: &UserRecord, phc: String, password: Secret) 
 /// The hash that the store has now, where it is still of this password.
 async fn present_hash(app: &App, user: &UserRecord, password: Secret) -> Option<String> {
     let (_, phc) = app.store.find_login(user.email.as_ref()?).await.ok()??;
-    match app.passwords.verify(password, phc.clone()).await.ok()? {
+    match app.passwords.verify(password, phc.clone(), Asker::Known).await.ok()? {
         Verified::Right { .. } => phc,
         Verified::Wrong => None,
     }

@@ -18,7 +18,7 @@ use crate::admin::json_body;
 use crate::admin::problem::Problem;
 use crate::admin::refusals::{Always, Refused, ToBodies, ToStrangers};
 use crate::app::{App, SharedApp};
-use crate::auth::password::NewPassword;
+use crate::auth::password::{Asker, NewPassword};
 use crate::store::{Email, LinkAbout, UserRef};
 
 /// Sets a password.
@@ -79,7 +79,7 @@ async fn change(
     let new = check_new(new, &email)?;
     // As at a log-in: who has stolen a session mustn't try passwords any faster.
     let (_, phc) = log_in::verified(app, door, &email, current).await?;
-    let new_phc = app.passwords.hash(new).await?;
+    let new_phc = app.passwords.hash(new, Asker::Known).await?;
     let changed = app.store.set_password(user, Some(&phc), &new_phc, Some(session), Utc::now());
     if !changed.await? {
         let text = "The password was changed meanwhile.";
@@ -99,7 +99,7 @@ async fn by_link(app: &App, door: &Door, token: &str, new: Secret) -> Result<Use
     let email = found.and_then(|user| user.email).ok_or_else(refused)?;
     let new = check_new(new, &email)?;
     let _slot = app.throttle.admit_hash(door.client.0.into(), std::time::Instant::now())?;
-    let phc = app.passwords.hash(new).await?;
+    let phc = app.passwords.hash(new, Asker::Known).await?;
     app.store.reset_password(&token, &phc, Utc::now()).await?.ok_or_else(refused)
 }
 

@@ -20,7 +20,7 @@ use crate::admin::problem::Problem;
 use crate::admin::refusals::{Always, Refused, ToBodies, ToStrangers};
 use crate::admin::{STORED_DIGITS, json_body, users};
 use crate::app::{App, SharedApp};
-use crate::auth::password::NewPassword;
+use crate::auth::password::{Asker, NewPassword};
 use crate::store::{Email, LinkAbout, Registered, UserRecord};
 
 /// Makes an account of one's own and signs in.
@@ -57,7 +57,7 @@ pub async fn register(
     check_welcome(&app, invite.as_ref(), &email).await?;
     let password = NewPassword::check(Secret::from(asked.password), &[email.as_str()])?;
     let slot = app.throttle.admit_hash(door.client.0.into(), Instant::now())?;
-    let phc = app.passwords.hash(password).await?;
+    let phc = app.passwords.hash(password, Asker::Stranger).await?;
     drop(slot);
     let user = UserRecord {
         id: UserId::generate(),

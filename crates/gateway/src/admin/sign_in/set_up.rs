@@ -17,7 +17,7 @@ use crate::admin::problem::Problem;
 use crate::admin::refusals::{Always, Refused, ToBodies, ToStrangers};
 use crate::admin::{json_body, users};
 use crate::app::SharedApp;
-use crate::auth::password::NewPassword;
+use crate::auth::password::{Asker, NewPassword};
 use crate::store::FirstAdmin;
 
 /// Makes the first administrator and signs them in.
@@ -53,7 +53,7 @@ pub async fn set_up(
     }
     let email = users::email(&asked.email)?;
     let password = NewPassword::check(Secret::from(asked.password), &[email.as_str()])?;
-    let phc = app.passwords.hash(password).await?;
+    let phc = app.passwords.hash(password, Asker::Known).await?;
     let user = match app.store.create_first_admin(&email, &phc, Some(&token), Utc::now()).await? {
         FirstAdmin::Created(user) => user,
         FirstAdmin::Exists | FirstAdmin::TokenRefused => return Err(token_refused()),
