@@ -175,6 +175,8 @@ CREATE TABLE links (
     team uuid CONSTRAINT links_team REFERENCES teams (id) ON DELETE SET NULL,
     -- A reset's: whose password.
     user_id uuid CONSTRAINT links_user REFERENCES users (id),
+    -- Whoever is no administrator any more has made none that works.
+    made_by uuid NOT NULL CONSTRAINT links_maker REFERENCES users (id),
     created_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,
     -- Somebody registered by it, or set their password.
@@ -185,6 +187,7 @@ CREATE TABLE links (
 ALTER TABLE links ENABLE ROW LEVEL SECURITY;
 CREATE INDEX links_by_time ON links (created_at, id);
 CREATE INDEX links_by_user ON links (user_id);
+CREATE INDEX links_by_maker ON links (made_by);
 CREATE INDEX links_by_expiry ON links (expires_at);
 
 -- Every administrative act and every sign-in, good or bad.

@@ -44,6 +44,7 @@ CREATE TABLE links (
     role TEXT CHECK (role IN ('admin', 'member')),
     team BLOB REFERENCES teams (id) ON DELETE SET NULL,
     user_id BLOB REFERENCES users (id),
+    made_by BLOB NOT NULL REFERENCES users (id),
     created_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
     used_at INTEGER,
@@ -51,6 +52,7 @@ CREATE TABLE links (
 ) STRICT;
 CREATE INDEX links_by_time ON links (created_at, id);
 CREATE INDEX links_by_user ON links (user_id);
+CREATE INDEX links_by_maker ON links (made_by);
 CREATE INDEX links_by_expiry ON links (expires_at);
 
 CREATE TABLE audit (

@@ -29,6 +29,8 @@ use crate::auth::credential::CredentialId;
 use crate::header_policy;
 use crate::store::{CreateOutcome, KeyRecord, NewKeyRecord, Revocation, Rotation, UserRef};
 
+/// Of a member, in use at the same time.
+const KEYS_MAX: u64 = 100;
 /// Globs of models, and networks, of one key.
 const ENTRIES_MAX: usize = 64;
 const MODEL_BYTES_MAX: usize = 256;
@@ -72,6 +74,10 @@ pub async fn create(
         None => actor.user(),
         Some(user) => find_owner(&app, actor, user).await?,
     };
+    if !actor.is_admin() && app.store.count_open_keys(owner, now).await? >= KEYS_MAX {
+        let text = format!("You have {KEYS_MAX} keys that are in use: revoke one first.");
+        return Err(Problem::new(Reason::Conflict, text));
+    }
     let key = NewKey::generate();
     let new = NewKeyRecord {
         id: key.id,

@@ -81,6 +81,21 @@ type InviteRow = (
     Option<StoredTime>,
 );
 
+/// Withdraws the links that somebody made who may make none any more.
+macro_rules! withdraw_made_by {
+    ($tx:ident, $user:expr, $now:expr) => {
+        $tx.sql(
+            "UPDATE links SET withdrawn_at = $2 WHERE made_by = $1 AND used_at IS NULL \
+             AND withdrawn_at IS NULL",
+        )
+        .bind($user.0)
+        .bind(StoredTime($now))
+        .execute($tx.connection())
+        .await?
+    };
+}
+pub(super) use withdraw_made_by;
+
 /// Withdraws the links that would set the password of a user, whose row is locked. Those that have
 /// expired are left alone: they may be on their way out.
 macro_rules! withdraw_resets {
@@ -145,7 +160,7 @@ impl Store {
             };
             tx.sql(
                 "INSERT INTO links (id, kind, sha256, email, role, team, user_id, created_at, \
-                 expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                 expires_at, made_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             )
             .bind(new.id.0)
             .bind(kind)
@@ -156,6 +171,7 @@ impl Store {
             .bind(user.map(|user| user.0))
             .bind(StoredTime(new.created_at))
             .bind(StoredTime(new.expires_at))
+            .bind(caller.0)
             .execute(tx.connection())
             .await?;
             LinkCreation::Created

@@ -110,6 +110,30 @@ async fn an_invitation_makes_one_user_with_its_role_and_team() {
 }
 
 #[tokio::test]
+async fn links_of_whoever_is_no_administrator_any_more_are_none() {
+    let mut stack = registration("invite").start().await;
+    let user = people::make(&stack, "ada@example.org", "member").await;
+    let eve = people::make(&stack, "eve@example.org", "admin").await;
+    people::make(&stack, "bob@example.org", "admin").await;
+    let token = people::sign_in(&stack, "eve@example.org").await.access_token;
+    let made = with(stack.clear, &token, "POST", INVITES, r#"{"role":"admin"}"#).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let invite = token_of(made.json()["link"].as_str().unwrap());
+    let path = format!("/api/v1/admin/users/{user}/reset");
+    let reset = with(stack.clear, &token, "POST", &path, "").await.json();
+    let reset = token_of(reset["link"].as_str().unwrap());
+    let path = format!("/api/v1/admin/users/{eve}");
+    assert_eq!(stack.operator("PATCH", &path, r#"{"role":"member"}"#).await.status, 200);
+    let asked = json!({ "email": "mallory@example.org", "password": PASSWORD, "invite": invite });
+    let answer = post(stack.clear, REGISTER, &[], &asked).await;
+    assert_eq!((answer.status, code(&answer).as_str()), (403, "invalid_token"));
+    let asked = json!({ "token": reset, "new": "another horse battery" });
+    let answer = post(stack.clear, SET_PASSWORD, &[], &asked).await;
+    assert_eq!((answer.status, code(&answer).as_str()), (403, "invalid_token"));
+    stack.stop().await;
+}
+
+#[tokio::test]
 async fn a_reset_link_sets_a_password_once_and_ends_every_session() {
     let mut stack = TestStack::start().await;
     let user = people::make(&stack, "ada@example.org", "member").await;
