@@ -7,6 +7,7 @@ use super::people::{self, LOGIN, ME, PASSWORD, SET_PASSWORD, code, post, with};
 
 const REGISTER: &str = "/api/v1/auth/register";
 const INVITES: &str = "/api/v1/admin/invites";
+const DISABLED: &str = r#"{"state":"disabled"}"#;
 
 fn registration(mode: &str) -> Plan {
     Plan::default().set("auth.registration", mode)
@@ -84,6 +85,9 @@ async fn an_invitation_makes_one_user_with_its_role_and_team() {
     let user = &answer.json()["user"];
     assert_eq!((&user["role"], &user["team"]), (&json!("admin"), &team["id"]));
     assert_eq!(code(&register("ada@example.org", Some(&token_of(&link))).await), "invalid_token");
+    let used = list.json()["items"][0]["id"].as_str().unwrap().to_owned();
+    let answer = stack.operator("DELETE", &format!("{INVITES}/{used}"), "").await;
+    assert_eq!((answer.status, code(&answer).as_str()), (409, "conflict"), "it was used");
     // One that was withdrawn is none.
     let made = stack.operator("POST", INVITES, "").await.json();
     let path = format!("{INVITES}/{}", made["id"].as_str().unwrap());
@@ -132,5 +136,10 @@ async fn a_reset_link_sets_a_password_once_and_ends_every_session() {
         post(stack.clear, LOGIN, &[], &asked).await.status
     };
     assert_eq!((log_in(PASSWORD).await, log_in("another horse battery").await), (401, 200));
+
+    let disabled = stack.operator("PATCH", &format!("/api/v1/admin/users/{user}"), DISABLED).await;
+    assert_eq!(disabled.status, 200);
+    let answer = stack.operator("POST", &path, "").await;
+    assert_eq!((answer.status, code(&answer).as_str()), (409, "conflict"));
     stack.stop().await;
 }
