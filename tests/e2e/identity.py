@@ -4,30 +4,26 @@ traffic while passwords are guessed, PostgreSQL behind PgBouncer, and how soon w
 
 import argparse
 import concurrent.futures
-import contextlib
-import http.client
-import itertools
 import json
 import os
-import pwd
 import random
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import servers
+from gateways import CHAT, LOGIN, PASSWORD, Client, Stack, log_in, make_user, mock_upstream, operator, pgbouncer
 from hammer import Hammer
-from programs import BINARIES, demo, free_port, listens, running
+from programs import BINARIES, demo
+from revoking import refused_everywhere
 
-PASSWORD, WRONG = "correct horse battery", "incorrect horse battery"
-LOGIN, REFRESH, ME, SESSIONS = (f"/api/v1/auth/{name}" for name in ("login", "refresh", "me", "sessions"))
-CHAT = {"model": "demo", "messages": [{"role": "user", "content": "hello"}]}
+WRONG = "incorrect horse battery"
+REFRESH, ME, SESSIONS = (f"/api/v1/auth/{name}" for name in ("refresh", "me", "sessions"))
 
 # Of a log-in's time, what tells a known address from an unknown one.
 MEDIANS_DIFFER_MS_MAX = 1.0
@@ -37,66 +33,6 @@ HAMMERING_CLIENTS, HAMMERED_S = 200, 30
 P99_RATIO_MAX, P99_SLACK_MS = 1.3, 1.0
 HASH_MIB, GROWTH_SLACK_MIB = 19, 20
 POOLED_THREADS = 8
-REVOKED_WITHIN_S, REVOKED_ROUNDS = 1.0, 50
-# Between two requests of a busy client: passwords are hashed in the time that nobody else needs.
-PACE_S = 0.003
-# Then it isn't waited for any longer.
-REFUSED_AT_LAST_S = 5
-
-
-class Client:
-    """One kept connection. `http.client` sets TCP_NODELAY."""
-
-    def __init__(self, address: str, credential: str = "", **headers: str):
-        self.connection = http.client.HTTPConnection(address, timeout=30)
-        self.headers = {"authorization": f"Bearer {credential}"} if credential else {}
-        self.headers |= {name.replace("_", "-"): value for name, value in headers.items()}
-
-    def ask(self, method: str, path: str, body: dict | None = None, **headers: str) -> tuple[int, dict]:
-        sent = self.headers | {name.replace("_", "-"): value for name, value in headers.items()}
-        text = None
-        if body is not None:
-            text, sent["content-type"] = json.dumps(body), "application/json"
-        self.connection.request(method, path, text, sent)
-        answer = self.connection.getresponse()
-        content = answer.read()
-        return answer.status, json.loads(content) if content else {}
-
-    def expect(self, status: int, method: str, path: str, body: dict | None = None, **headers: str) -> dict:
-        got, answer = self.ask(method, path, body, **headers)
-        assert got == status, f"{method} {path}: {got} instead of {status}: {answer}"
-        return answer
-
-
-class Stack:
-    """Gateways in front of one model server, on one database."""
-
-    def __init__(self, folder: Path, database: str, redis: str, model_server: str):
-        self.folder, self.database = folder, database
-        self.settings = {"REDIS_URL": redis, "DOWNSTREAM_AI_URLS": model_server}
-
-    @contextlib.contextmanager
-    def gateway(self, name: str, database: str = "", **settings: str) -> Iterator[dict]:
-        folder = self.folder / name
-        folder.mkdir()
-        with servers.gateway(folder, self.settings | {"DATABASE_URL": database or self.database} | settings) as ports:
-            yield ports
-
-    def sql(self, statement: str) -> None:
-        psql = [shutil.which("psql") or Path(servers.newest_initdb()).with_name("psql"), self.database, "-qc", statement]
-        subprocess.run(psql, check=True, capture_output=True, timeout=60)
-
-
-def operator(ports: dict) -> Client:
-    return Client(ports["admin"], servers.ADMIN_TOKEN)
-
-
-def make_user(ports: dict, email: str) -> str:
-    return operator(ports).expect(201, "POST", "/api/v1/admin/users", {"email": email, "password": PASSWORD})["id"]
-
-
-def log_in(ports: dict, email: str, password: str = PASSWORD) -> dict:
-    return Client(ports["http"]).expect(200, "POST", LOGIN, {"email": email, "password": password, "grant": "bearer"})
 
 
 def told_by_time(stack: Stack) -> None:
@@ -190,13 +126,6 @@ def report(what: str, load: dict, hammer: Hammer | None = None) -> None:
     print(f"        {line}{counts}")
 
 
-@contextlib.contextmanager
-def mock_upstream(folder: Path) -> Iterator[str]:
-    log = folder / "mock.log"
-    with running("mock", [BINARIES / "fluxgate-bench", "upstream"], folder, lambda: log.read_text().endswith("\n")):
-        yield f"http://{json.loads(log.read_text())['listen']}"
-
-
 def resident_mib(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0]) / 1_024
@@ -262,130 +191,6 @@ def pooled_client(ports: dict, keys: list[str], email: str, counts: dict[str, in
     return asked
 
 
-@contextlib.contextmanager
-def pgbouncer(stack: Stack) -> Iterator[str]:
-    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
-    assert program, "PgBouncer isn't installed: apt-get install pgbouncer"
-    folder, port = stack.folder / "pgbouncer", free_port()
-    folder.mkdir()
-    (folder / "users.txt").write_text('"fluxgate" ""\n')
-    server = stack.database.rsplit("@", 1)[1].split("/")[0]
-    host, server_port = server.split(":")
-    (folder / "pgbouncer.ini").write_text(
-        f"[databases]\n* = host={host} port={server_port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n"
-        f"unix_socket_dir =\nauth_type = trust\nauth_file = {folder}/users.txt\n"
-        "pool_mode = transaction\ndefault_pool_size = 4\nmax_client_conn = 100\n"
-    )
-    account = {}
-    if os.geteuid() == 0:
-        # It refuses to run as root.
-        owner = pwd.getpwnam("postgres")
-        account = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
-    with running("pgbouncer", [program, folder / "pgbouncer.ini"], folder, lambda: listens(port), **account):
-        yield stack.database.replace(server, f"127.0.0.1:{port}")
-
-
-def refused_everywhere(stack: Stack) -> None:
-    """What was ended on one gateway is refused on both, while both are busy."""
-    with stack.gateway("one") as one, stack.gateway("other") as other:
-        both, ended = [one, other], threading.Event()
-        key = operator(one).expect(201, "POST", "/api/v1/keys", {"name": "load"})["key"]
-        with concurrent.futures.ThreadPoolExecutor(len(WAYS) + 4) as pool:
-            loads = [pool.submit(busy, ports, key, ended) for ports in both for _ in range(2)]
-            try:
-                trials = {way.__name__: pool.submit(worst_of, way, both) for way in WAYS}
-                worst = {name: trial.result() for name, trial in trials.items()}
-            finally:
-                ended.set()
-            served = sum(load.result() for load in loads)
-    print(f"        {served} requests served beside it, none refused")
-    for name, seconds in worst.items():
-        print(f"        {name.replace('_', ' ')}: {REVOKED_ROUNDS} times, the slowest refused everywhere after {seconds * 1_000:.0f} ms")
-    assert max(worst.values()) <= REVOKED_WITHIN_S, worst
-
-
-def busy(ports: dict, key: str, ended: threading.Event) -> int:
-    client, served = Client(ports["http"], key), 0
-    while not ended.wait(PACE_S):
-        client.expect(200, "POST", "/v1/chat/completions", CHAT)
-        served += 1
-    return served
-
-
-def worst_of(way: Callable, both: list[dict]) -> float:
-    rounds = way(both)
-    return max(next(rounds) for _ in range(REVOKED_ROUNDS))
-
-
-def until_refused(both: list[dict], credential: str, end: Callable[[], object]) -> float:
-    """How long after the answer to `end` the last gateway still took it."""
-    clients = [Client(ports["http"], credential) for ports in both]
-    for client in clients:
-        client.expect(200, "GET", "/v1/models")
-    end()
-    since, last = time.perf_counter(), 0.0
-    for client in clients:
-        while (status := client.ask("GET", "/v1/models")[0]) == 200:
-            assert time.perf_counter() - since < REFUSED_AT_LAST_S, "it is still served"
-            time.sleep(0.005)
-        last = time.perf_counter() - since
-        assert status == 401, status
-    return last
-
-
-def a_key_revoked(both: list[dict]) -> Iterator[float]:
-    admin = operator(both[0])
-    while True:
-        made = admin.expect(201, "POST", "/api/v1/keys", {"name": "ends"})
-        yield until_refused(both, made["key"], lambda: admin.expect(204, "DELETE", f"/api/v1/keys/{made['id']}"))
-
-
-def a_key_rotated(both: list[dict]) -> Iterator[float]:
-    admin = operator(both[0])
-    made = admin.expect(201, "POST", "/api/v1/keys", {"name": "turns"})
-    while True:
-        rotated = {}
-        yield until_refused(both, made["key"], lambda: rotated.update(admin.expect(200, "POST", f"/api/v1/keys/{made['id']}/rotate", {})))
-        made = rotated
-
-
-def a_user_disabled(both: list[dict]) -> Iterator[float]:
-    admin, user = operator(both[0]), make_user(both[0], "disabled@example.org")
-    key = admin.expect(201, "POST", "/api/v1/keys", {"name": "theirs", "user": user})["key"]
-    path = f"/api/v1/admin/users/{user}"
-    for turn in itertools.count():
-        # Their key and their session, by turns.
-        credential = key if turn % 2 else log_in(both[1], "disabled@example.org")["access_token"]
-        yield until_refused(both, credential, lambda: admin.expect(200, "PATCH", path, {"state": "disabled"}))
-        admin.expect(200, "PATCH", path, {"state": "active"})
-        for ports in both:
-            wait_until_served(ports, key)
-
-
-def a_session_ended(both: list[dict]) -> Iterator[float]:
-    make_user(both[0], "leaves@example.org")
-    while True:
-        token = log_in(both[0], "leaves@example.org")["access_token"]
-        yield until_refused(both, token, lambda: Client(both[0]["http"], token).expect(204, "POST", "/api/v1/auth/logout"))
-
-
-def a_password_changed(both: list[dict]) -> Iterator[float]:
-    make_user(both[0], "changes@example.org")
-    for turn in itertools.count():
-        present, new = (f"{PASSWORD}{(turn + more) or ''}" for more in (0, 1))
-        other, own = (log_in(both[0], "changes@example.org", present)["access_token"] for _ in range(2))
-        change = {"current": present, "new": new}
-        yield until_refused(both, other, lambda: Client(both[0]["http"], own).expect(204, "POST", "/api/v1/auth/password", change))
-
-
-def wait_until_served(ports: dict, key: str) -> None:
-    client, until = Client(ports["http"], key), time.monotonic() + 5
-    while client.ask("GET", "/v1/models")[0] != 200:
-        assert time.monotonic() < until, "who is enabled again isn't served"
-        time.sleep(0.01)
-
-
-WAYS = [a_key_revoked, a_key_rotated, a_user_disabled, a_session_ended, a_password_changed]
 CHECKS = [refused_everywhere, behind_a_pooler, told_by_time, guessed_at_under_traffic]
 
 
@@ -396,7 +201,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="fluxgate-identity-") as name:
         folder = Path(name)
         with servers.postgres(folder) as database, servers.redis(folder) as redis, demo(folder) as model_server:
-            stack = Stack(folder, database, redis, f"http://{model_server.removeprefix('http://')}")
+            stack = Stack(folder, database, redis, model_server)
             for check in CHECKS:
                 if only in (None, check.__name__):
                     failed += not holds(check, stack)

@@ -52,7 +52,7 @@ thread_local! {
     static STAGE: &'static Stage = Box::leak(Box::new(Stage::new()));
 }
 
-#[divan::bench]
+#[divan::bench(sample_count = 300, sample_size = 100)]
 fn a_known_key(bencher: Bencher<'_, '_>) {
     STAGE.with(|stage| {
         let mut turn = 0;
@@ -63,17 +63,17 @@ fn a_known_key(bencher: Bencher<'_, '_>) {
     });
 }
 
-#[divan::bench]
+#[divan::bench(sample_count = 300, sample_size = 100)]
 fn a_session_by_bearer(bencher: Bencher<'_, '_>) {
     STAGE.with(|stage| stage.measure(bencher, || stage.identifies(&stage.by_bearer)));
 }
 
-#[divan::bench]
+#[divan::bench(sample_count = 300, sample_size = 100)]
 fn a_session_by_cookie(bencher: Bencher<'_, '_>) {
     STAGE.with(|stage| stage.measure(bencher, || stage.identifies(&stage.by_cookie)));
 }
 
-#[divan::bench]
+#[divan::bench(sample_count = 300, sample_size = 100)]
 fn a_malformed_key(bencher: Bencher<'_, '_>) {
     STAGE.with(|stage| stage.measure(bencher, || !stage.identifies(&stage.malformed)));
 }

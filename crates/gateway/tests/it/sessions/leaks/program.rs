@@ -34,7 +34,8 @@ impl Program {
         command
             .env("FLUXGATE_DATA_DIR", folder.path())
             .env("REDIS_URL", "redis://127.0.0.1:1")
-            .env("RUST_LOG", "trace")
+            // Of each socket's readiness nothing is to be read.
+            .env("RUST_LOG", "trace,mio=info")
             .env("GATEWAY_WORKERS", "1")
             .envs(variables.iter().copied());
         for name in ["GATEWAY_HTTPS", "GATEWAY_HTTP", "GATEWAY_ADMIN", "GATEWAY_METRICS", "WEB"] {
