@@ -8,13 +8,16 @@ pub mod config;
 pub mod glob;
 pub mod ids;
 pub mod limits;
+pub mod quota;
 pub mod reason;
+pub mod redis_keys;
 pub mod secret;
 pub mod subject;
 pub mod text;
 pub mod usage;
 
 pub use ids::{AuditId, KeyId, LinkId, RequestId, SessionId, TeamId, UserId};
+pub use quota::{Measure, QuotaScope};
 pub use reason::Reason;
 pub use secret::Secret;
 pub use subject::Subject;
