@@ -20,7 +20,7 @@ pub struct LeaseAsk {
     pub measure: Measure,
     /// Units in any 60 s, at most [`UNITS_MAX`].
     pub limit: u64,
-    /// Units that could be used within [`LEASE`].
+    /// Units that could be used within [`LEASE`]; 0 grants none and tells how it stands.
     pub want: u64,
     /// Fewer are of no use: where not even these are free, none is granted.
     pub at_least: u64,
@@ -45,6 +45,14 @@ pub struct Lease {
 /// The bucket that units were granted from, and that they go back to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Stamp(pub(crate) u64);
+
+impl Stamp {
+    /// Its number, for logs.
+    #[must_use]
+    pub const fn bucket(self) -> u64 {
+        self.0
+    }
+}
 
 /// What becomes of a lease.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -57,7 +57,7 @@ local function grant(free, want, at_least)
   if free < at_least then
     return 0
   end
-  return math.min(math.max(want, at_least), math.max(math.ceil(free / 2), at_least))
+  return math.min(want, math.max(math.ceil(free / 2), at_least))
 end
 
 -- When as many are free as are needed, should nobody else ask: the oldest buckets leave first.

@@ -127,5 +127,8 @@ fn grant(free: u64, ask: &LeaseAsk) -> u64 {
         return 0;
     }
     let half = free.div_ceil(2);
-    ask.want.max(ask.at_least).min(half.max(ask.at_least))
+    ask.want.min(half.max(ask.at_least))
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,9 +25,9 @@ pub const CALL_MAX: Duration = Duration::from_millis(25);
 const WINDOW_TTL_MS: u64 = 61_000;
 const _: () = assert!(WINDOW_TTL_MS >= WINDOW_MS + LEASE_MS + BUCKET_MS);
 
-static LEASE: LazyLock<Lua> = LazyLock::new(|| Lua::new(include_str!("redis/lease.lua")));
-static GIVE_BACK: LazyLock<Lua> = LazyLock::new(|| Lua::new(include_str!("redis/give_back.lua")));
-static HOLD: LazyLock<Lua> = LazyLock::new(|| Lua::new(include_str!("redis/hold.lua")));
+static LEASE: LazyLock<Lua> = LazyLock::new(|| Lua::new(include_str!("lease.lua")));
+static GIVE_BACK: LazyLock<Lua> = LazyLock::new(|| Lua::new(include_str!("give_back.lua")));
+static HOLD: LazyLock<Lua> = LazyLock::new(|| Lua::new(include_str!("hold.lua")));
 
 /// One replica's view of the state in Redis.
 #[derive(Clone, Debug)]
