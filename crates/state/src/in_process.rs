@@ -1,5 +1,6 @@
 //! The state of one process, in its memory.
 
+use std::cmp::Ordering::{Equal, Greater, Less};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -116,13 +117,15 @@ impl Scopes {
 
     fn drop_emptiest(&mut self) {
         let mut uses: Vec<Use> = self.by_name.values().map(Scope::used).collect();
-        let (_, limit, _) = uses.select_nth_unstable(SCOPES_DROPPED);
-        let limit = *limit;
-        let mut to_drop = SCOPES_DROPPED;
-        self.by_name.retain(|_, scope| {
-            let goes = to_drop > 0 && scope.used() <= limit;
-            to_drop -= usize::from(goes);
-            !goes
+        let (least, limit, _) = uses.select_nth_unstable(SCOPES_DROPPED);
+        let mut drop_at_limit = least.iter().filter(|used| *used == limit).count();
+        self.by_name.retain(|_, scope| match scope.used().cmp(limit) {
+            Less => false,
+            Equal if drop_at_limit > 0 => {
+                drop_at_limit -= 1;
+                false
+            }
+            Equal | Greater => true,
         });
     }
 }

@@ -18,12 +18,24 @@ pub const UNITS_MAX: u64 = 1 << 52;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LeaseAsk {
     pub measure: Measure,
-    /// Units in any 60 s, at most [`UNITS_MAX`].
+    /// Units in any 60 s; what is above [`UNITS_MAX`] counts as that, here and below.
     pub limit: u64,
     /// Units that could be used within [`LEASE`]; 0 grants none and tells how it stands.
     pub want: u64,
     /// Fewer are of no use: where not even these are free, none is granted.
     pub at_least: u64,
+}
+
+impl LeaseAsk {
+    /// With no number above what can be counted.
+    pub(crate) fn bounded(self) -> Self {
+        Self {
+            limit: self.limit.min(UNITS_MAX),
+            want: self.want.min(UNITS_MAX),
+            at_least: self.at_least.min(UNITS_MAX),
+            ..self
+        }
+    }
 }
 
 /// The answer to one [`LeaseAsk`].

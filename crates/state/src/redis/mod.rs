@@ -67,9 +67,10 @@ impl RedisState {
     ) -> Result<Vec<Lease>, StateError> {
         let keys = asks.iter().map(|ask| redis_keys::quota_window(scope, ask.measure));
         let constants = [WINDOW_MS, BUCKET_MS, LEASE_MS, WINDOW_TTL_MS, UNITS_MAX];
-        let of_asks = asks
-            .iter()
-            .flat_map(|ask| [ask.limit, ask.want, ask.at_least].map(|units| units.min(UNITS_MAX)));
+        let of_asks = asks.iter().flat_map(|ask| {
+            let LeaseAsk { limit, want, at_least, .. } = ask.bounded();
+            [limit, want, at_least]
+        });
         let call = Call::new(keys, constants.into_iter().chain(of_asks));
         let answers: Vec<(u64, u64, u64, i64)> = self.run(&LEASE, &call).await?;
         Ok(answers.into_iter().map(lease_of).collect())

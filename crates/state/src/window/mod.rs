@@ -40,15 +40,15 @@ impl Window {
         let stamp = bucket_of(now_ms.saturating_add(LEASE_MS));
         self.forget(now_ms);
         self.pull_back(stamp);
-        let limit = ask.limit.min(UNITS_MAX);
-        let free = limit.saturating_sub(self.sum());
-        let granted = grant(free, ask);
+        let ask = ask.bounded();
+        let free = ask.limit.saturating_sub(self.sum());
+        let granted = grant(free, &ask);
         self.add(stamp, granted);
         Lease {
             granted,
             stamp: Stamp(stamp),
             left: free.saturating_sub(granted),
-            free_after: self.free_after(now_ms, limit, ask.at_least),
+            free_after: self.free_after(now_ms, ask.limit, ask.at_least),
         }
     }
 
