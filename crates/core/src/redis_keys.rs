@@ -25,7 +25,7 @@ pub const REPLICAS: &str = "fluxgate:replicas";
 
 /// What a scope used in the last 60 s.
 ///
-/// Hash of bucket number (of 250 ms) to units; TTL 61 s from the last grant or charge; written and
+/// Hash of bucket number (of 250 ms) to units, and `sum`, `oldest` and `newest` of them; TTL 61 s from the last grant or charge; written and
 /// read by the scripts of leases, for every replica.
 #[must_use]
 pub fn quota_window(scope: &QuotaScope, measure: Measure) -> String {

@@ -51,6 +51,9 @@ impl State {
     /// to connect. Where Redis is away that is no error: it is tried again in the background, by a
     /// task on the runtime that this is called on.
     ///
+    /// Its user there needs `+ping +eval +evalsha +time +hget +hmget +hgetall +hset +hdel +pexpire`
+    /// on `~fluxgate:*`.
+    ///
     /// # Errors
     /// Where the URL isn't one of Redis.
     pub async fn redis(url: &SecretUrl, replica: &str) -> Result<Self, StateError> {

@@ -1,32 +1,32 @@
 -- Takes unused units out of the buckets they were granted from, or counts more now:
--- `Window::give_back` of window.rs, inside Redis.
+-- `Window::give_back` of window/mod.rs. Stands below window.lua.
 --
 -- KEYS: one window for each return.
--- ARGV: window_ms, bucket_ms, ttl_ms, units_max; then for each return: stamp, units (negative: a
--- charge).
+-- ARGV, from the sixth on, for each return: stamp, units (negative: a charge).
 
-local window_ms, bucket_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
-local ttl_ms, units_max = ARGV[3], tonumber(ARGV[4])
-local time = redis.call('TIME')
-local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
-local first = math.floor((now_ms - window_ms) / bucket_ms)
-
-local function whole(number)
-  return string.format('%.0f', number)
+local function take(key, window, bucket, units)
+  local name = whole(bucket)
+  local held = tonumber(redis.call('HGET', key, name) or 0)
+  local taken = math.min(units, held)
+  if taken == held then
+    redis.call('HDEL', key, name)
+  else
+    redis.call('HSET', key, name, whole(held - taken))
+  end
+  -- A sum at the greatest number stays there: the next call reads the window anew.
+  if taken > 0 and window.sum < units_max then
+    window.sum = window.sum - taken
+    save(key, window)
+  end
 end
 
 for i, key in ipairs(KEYS) do
-  local at = 2 * i + 3
-  local stamp, units = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
-  local bucket = whole(units < 0 and math.floor(now_ms / bucket_ms) or stamp)
-  local held = tonumber(redis.call('HGET', key, bucket) or 0)
+  local bucket, units = tonumber(ARGV[2 * i + 4]), tonumber(ARGV[2 * i + 5])
+  local window = open(key)
   if units < 0 then
-    redis.call('HSET', key, bucket, whole(math.min(held - units, units_max)))
-    redis.call('PEXPIRE', key, ttl_ms)
-  elseif held > units and stamp >= first then
-    redis.call('HSET', key, bucket, whole(held - units))
+    add(key, window, math.floor(now_ms / bucket_ms), -units)
   else
-    redis.call('HDEL', key, bucket)
+    take(key, window, bucket, units)
   end
 end
 return redis.status_reply('OK')

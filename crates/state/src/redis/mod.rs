@@ -25,9 +25,14 @@ pub const CALL_MAX: Duration = Duration::from_millis(25);
 const WINDOW_TTL_MS: u64 = 61_000;
 const _: () = assert!(WINDOW_TTL_MS >= WINDOW_MS + LEASE_MS + BUCKET_MS);
 
-static LEASE: LazyLock<Lua> = LazyLock::new(|| Lua::new(include_str!("lease.lua")));
-static GIVE_BACK: LazyLock<Lua> = LazyLock::new(|| Lua::new(include_str!("give_back.lua")));
+static LEASE: LazyLock<Lua> =
+    LazyLock::new(|| Lua::new(concat!(include_str!("window.lua"), include_str!("lease.lua"))));
+static GIVE_BACK: LazyLock<Lua> =
+    LazyLock::new(|| Lua::new(concat!(include_str!("window.lua"), include_str!("give_back.lua"))));
 static HOLD: LazyLock<Lua> = LazyLock::new(|| Lua::new(include_str!("hold.lua")));
+
+/// What both scripts of windows are told first.
+const OF_WINDOWS: [u64; 5] = [WINDOW_MS, BUCKET_MS, LEASE_MS, WINDOW_TTL_MS, UNITS_MAX];
 
 /// One replica's view of the state in Redis.
 #[derive(Clone, Debug)]
@@ -66,12 +71,11 @@ impl RedisState {
         asks: &[LeaseAsk],
     ) -> Result<Vec<Lease>, StateError> {
         let keys = asks.iter().map(|ask| redis_keys::quota_window(scope, ask.measure));
-        let constants = [WINDOW_MS, BUCKET_MS, LEASE_MS, WINDOW_TTL_MS, UNITS_MAX];
         let of_asks = asks.iter().flat_map(|ask| {
             let LeaseAsk { limit, want, at_least, .. } = ask.bounded();
             [limit, want, at_least]
         });
-        let call = Call::new(keys, constants.into_iter().chain(of_asks));
+        let call = Call::new(keys, OF_WINDOWS.into_iter().chain(of_asks));
         let answers: Vec<(u64, u64, u64, i64)> = self.run(&LEASE, &call).await?;
         Ok(answers.into_iter().map(lease_of).collect())
     }
@@ -83,7 +87,7 @@ impl RedisState {
     ) -> Result<(), StateError> {
         const MOST: i64 = UNITS_MAX.cast_signed();
         let keys = returns.iter().map(|back| redis_keys::quota_window(scope, back.measure));
-        let constants = [WINDOW_MS, BUCKET_MS, WINDOW_TTL_MS, UNITS_MAX].map(u64::cast_signed);
+        let constants = OF_WINDOWS.map(u64::cast_signed);
         let of_returns = returns
             .iter()
             .flat_map(|back| [back.stamp.0.cast_signed(), back.units.clamp(-MOST, MOST)]);

@@ -2,8 +2,8 @@
 //! more will be free. Pure: the time is an argument, in milliseconds of any clock that all calls
 //! for one window share.
 //!
-//! `redis/lease.lua` and `redis/give_back.lua` do the same inside Redis; the suite holds them
-//! against this.
+//! `redis/window.lua`, with `lease.lua` and `give_back.lua`, does the same inside Redis; the suite
+//! holds it against this.
 //!
 //! **Why it is exact.** Use is counted in buckets of [`BUCKET_MS`]. What is granted at `g` may be
 //! used until `g` + [`LEASE`] and is stamped into the bucket of that moment, so a unit's bucket
@@ -37,9 +37,8 @@ pub struct Window {
 impl Window {
     /// Grants what it can of an ask; its measure is the caller's business.
     pub fn lease(&mut self, now_ms: u64, ask: &LeaseAsk) -> Lease {
-        let stamp = bucket_of(now_ms.saturating_add(LEASE_MS));
         self.forget(now_ms);
-        self.pull_back(stamp);
+        let stamp = newest(now_ms);
         let ask = ask.bounded();
         let free = ask.limit.saturating_sub(self.sum());
         let granted = grant(free, &ask);
@@ -73,18 +72,15 @@ impl Window {
         sum.min(UNITS_MAX)
     }
 
-    /// Drops what has left the window.
+    /// Drops what has left the window. After the clock went back, older grants lie in the future
+    /// and would count for longer than a window: they count as granted now.
     pub fn forget(&mut self, now_ms: u64) {
         // The oldest bucket that ends later than a window ago.
         let first = bucket_of(now_ms.saturating_sub(WINDOW_MS));
         while self.buckets.pop_front_if(|(bucket, _)| *bucket < first).is_some() {}
-    }
-
-    /// After the clock went back, older grants lie in the future and would count for longer than a
-    /// window: they count as granted now.
-    fn pull_back(&mut self, stamp: u64) {
-        while let Some((_, units)) = self.buckets.pop_back_if(|(bucket, _)| *bucket > stamp) {
-            self.add(stamp, units);
+        let newest = newest(now_ms);
+        while let Some((_, units)) = self.buckets.pop_back_if(|(bucket, _)| *bucket > newest) {
+            self.add(newest, units);
         }
     }
 
@@ -118,6 +114,11 @@ impl Window {
 
 fn bucket_of(at_ms: u64) -> u64 {
     at_ms / BUCKET_MS
+}
+
+/// The bucket of what is granted now.
+fn newest(now_ms: u64) -> u64 {
+    bucket_of(now_ms.saturating_add(LEASE_MS))
 }
 
 /// How many of the free units an ask gets. A short rest is halved, so that others find some too,

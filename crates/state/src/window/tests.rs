@@ -176,13 +176,17 @@ impl Oracle {
         bucket_end_ms(latest_use_ms) + WINDOW_MS > now_ms
     }
 
-    fn lease(&mut self, now_ms: u64, ask: &LeaseAsk) -> (u64, u64, Option<u64>) {
+    fn forget(&mut self, now_ms: u64) {
         self.latest_uses_ms.retain(|latest| Self::counts(*latest, now_ms));
         for latest in &mut self.latest_uses_ms {
             if *latest / BUCKET_MS > (now_ms + LEASE_MS) / BUCKET_MS {
                 *latest = now_ms + LEASE_MS;
             }
         }
+    }
+
+    fn lease(&mut self, now_ms: u64, ask: &LeaseAsk) -> (u64, u64, Option<u64>) {
+        self.forget(now_ms);
         let free = |uses: &[u64]| ask.limit.saturating_sub(u64::try_from(uses.len()).unwrap());
         let before = free(&self.latest_uses_ms);
         // The most that fits each rule, found by trying all.
@@ -207,7 +211,7 @@ impl Oracle {
     }
 
     fn give_back(&mut self, now_ms: u64, stamp: Stamp, units: i64) {
-        self.latest_uses_ms.retain(|latest| Self::counts(*latest, now_ms));
+        self.forget(now_ms);
         for _ in 0..units.min(0).unsigned_abs() {
             self.latest_uses_ms.push(now_ms);
         }

@@ -182,7 +182,7 @@ async fn a_refusal_of_redis_is_told_and_closes_nothing() {
 async fn a_user_of_few_rights_is_enough() {
     let redis = Redis::start();
     let raw = Raw::open(&redis.url()).await;
-    let rights = "+ping +eval +evalsha +time +hget +hgetall +hset +hdel +pexpire";
+    let rights = "+ping +eval +evalsha +time +hget +hmget +hgetall +hset +hdel +pexpire";
     let mut user = vec!["ACL", "SETUSER", "fluxgate", "on", ">p4ss", "resetkeys", "~fluxgate:*"];
     user.extend(rights.split(' '));
     let () = raw.ask(&user).await;

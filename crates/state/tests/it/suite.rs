@@ -185,7 +185,7 @@ async fn random_sequences_are_answered_as_by_the_window(place: Place) {
 async fn one_random_sequence(state: &State, random: &mut fastrand::Rng, long: bool) -> u32 {
     let scope = fresh_scope();
     let mut window = Window::default();
-    let mut stamps = Vec::new();
+    let (mut stamps, mut asked_ms) = (Vec::new(), 0);
     let mut answers = 0;
     for _ in 0..80 {
         match random.u8(0..10) {
@@ -195,6 +195,7 @@ async fn one_random_sequence(state: &State, random: &mut fastrand::Rng, long: bo
                 let ask = requests(random.u64(0..200), random.u64(0..80), random.u64(0..60));
                 let answer = lease(state, &scope, ask).await;
                 agree(&mut window, &ask, &answer);
+                asked_ms = began_ms(answer.stamp);
                 stamps.push(answer.stamp);
                 answers += 1;
             }
@@ -202,7 +203,7 @@ async fn one_random_sequence(state: &State, random: &mut fastrand::Rng, long: bo
                 let stamp = stamps[random.usize(..stamps.len())];
                 let units = random.i64(0..60);
                 give_back(state, &scope, stamp, units).await;
-                window.give_back(0, stamp, units);
+                window.give_back(asked_ms, stamp, units);
             }
             9 => {
                 let units = random.i64(1..20);
@@ -213,7 +214,8 @@ async fn one_random_sequence(state: &State, random: &mut fastrand::Rng, long: bo
                     // Nobody can tell which bucket it went to.
                     return answers;
                 }
-                window.give_back(began_ms(before), before, -units);
+                asked_ms = began_ms(before);
+                window.give_back(asked_ms, before, -units);
             }
             _ => {}
         }

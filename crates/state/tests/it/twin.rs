@@ -1,6 +1,8 @@
 //! The scripts and their twins in Rust, where only a clock could bring the difference out: what lies
 //! in Redis is written by hand.
 
+use std::collections::HashMap;
+
 use fluxgate_core::redis_keys::{quota_slots, quota_window};
 use fluxgate_core::{Measure, QuotaScope};
 use fluxgate_state::window::{BUCKET_MS, Window};
@@ -9,45 +11,67 @@ use redis::cmd;
 
 use crate::place::{Place, fresh_scope, requests};
 use crate::raw::Raw;
-use crate::suite::agree;
+use crate::suite::{agree, began_ms};
 
-/// The window's buckets in Redis, of all ages and beyond: some have left the window, some lie in
-/// the future, where a clock that went back leaves them.
+/// The window's buckets in Redis, written by a clock that was right, slow, or fast: some have left
+/// the window, some lie in the future.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn windows_of_any_age_are_read_as_by_the_window() {
     let place = Place::redis();
     let Place::Redis(url) = &place else { unreachable!() };
     let (state, raw) = (place.replica("one").await, Raw::open(url).await);
     let mut random = fastrand::Rng::with_seed(11);
-    let any_stamp = Window::default().lease(0, &requests(0, 0, 0)).stamp;
     for _ in 0..150 {
         let scope = fresh_scope();
         let now_bucket = raw.now_ms().await / BUCKET_MS;
-        let mut buckets: Vec<u64> =
-            (0..random.u64(1..260)).map(|_| now_bucket + 8 - random.u64(0..260)).collect();
-        buckets.sort_unstable();
-        buckets.dedup();
-        let mut window = Window::default();
-        let mut seed = cmd("HSET");
-        seed.arg(quota_window(&scope, Measure::Requests));
-        // The newest first: what a charge finds too old is forgotten.
-        for bucket in buckets.iter().rev() {
-            let units = random.i64(1..20);
-            seed.arg(bucket).arg(units);
-            window.give_back(bucket * BUCKET_MS, any_stamp, -units);
-        }
-        let () = raw.run(&seed).await;
-        for _ in 0..3 {
-            let most = random.u64(1..4_000);
-            let ask = requests(most, random.u64(0..200), random.u64(0..100));
+        let newest = match random.u8(0..4) {
+            0 => now_bucket + random.u64(0..14_400),
+            1 => now_bucket + random.u64(0..40),
+            _ => now_bucket - random.u64(0..240),
+        };
+        let buckets = (0..240).map(|age| newest - age).filter(|_| random.u8(0..3) > 0);
+        let buckets: Vec<u64> = buckets.collect();
+        let mut window = write_window(&raw, &scope, &buckets, &mut random).await;
+        for _ in 0..4 {
+            let limit = random.u64(1..4_000);
+            let ask = requests(limit, random.u64(0..200), random.u64(0..100));
             let answer = state.lease(&scope, &[ask]).await.unwrap()[0];
             agree(&mut window, &ask, &answer);
+            let units = random.i64(0..100);
+            let back = Return { measure: Measure::Requests, stamp: answer.stamp, units };
+            state.give_back(&scope, &[back]).await.unwrap();
+            window.give_back(began_ms(answer.stamp), answer.stamp, units);
         }
-        let left_in_redis: Vec<(u64, u64)> =
-            raw.ask(&["HGETALL", &quota_window(&scope, Measure::Requests)]).await;
-        let sum: u64 = left_in_redis.iter().map(|(_, units)| units).sum();
-        assert_eq!(sum, window.sum(), "what has left the window is gone from Redis too");
+        let key = quota_window(&scope, Measure::Requests);
+        let mut left: HashMap<String, u64> = raw.ask(&["HGETALL", &key]).await;
+        let told = left.remove("sum").unwrap_or(0);
+        left.remove("oldest");
+        left.remove("newest");
+        assert_eq!(told, left.values().sum::<u64>());
+        assert_eq!(told, window.sum(), "what has left the window is gone from Redis too");
     }
+}
+
+/// The same use in Redis and in a window of ours.
+async fn write_window(
+    raw: &Raw,
+    scope: &QuotaScope,
+    newest_first: &[u64],
+    random: &mut fastrand::Rng,
+) -> Window {
+    let mut window = Window::default();
+    let stamp = window.lease(0, &requests(0, 0, 0)).stamp;
+    let mut command = cmd("HSET");
+    command.arg(quota_window(scope, Measure::Requests));
+    for bucket in newest_first.iter().rev() {
+        let units = random.i64(1..20);
+        command.arg(bucket).arg(units);
+        window.give_back(bucket * BUCKET_MS, stamp, -units);
+    }
+    command.arg("sum").arg(window.sum());
+    command.arg("oldest").arg(newest_first.last()).arg("newest").arg(newest_first.first());
+    let () = raw.run(&command).await;
+    window
 }
 
 #[tokio::test]
