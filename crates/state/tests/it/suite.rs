@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fluxgate_core::{Measure, QuotaScope};
 use fluxgate_state::window::{BUCKET_MS, LEASE_MS, Window};
-use fluxgate_state::{HOLD, Held, Lease, LeaseAsk, Return, Stamp, State};
+use fluxgate_state::{HOLD, Held, Lease, LeaseAsk, Return, Stamp, State, UNITS_MAX};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::place::{Place, fresh_scope, requests, tokens};
@@ -121,7 +121,9 @@ async fn the_greatest_numbers_are_taken(place: Place) {
     let first = lease(&state, &scope, tokens(limit, limit - 1, limit - 1)).await;
     assert_eq!((first.granted, first.left), (limit - 1, 1));
     let most = lease(&state, &scope, requests(u64::MAX, u64::MAX, u64::MAX)).await;
-    assert_eq!(most.left, 0);
+    assert_eq!((most.granted, most.left), (UNITS_MAX, 0));
+    give_back(&state, &scope, most.stamp, i64::MAX).await;
+    assert_eq!(lease(&state, &scope, requests(u64::MAX, 0, 0)).await.left, UNITS_MAX);
     for units in [i64::MIN, i64::MIN, i64::MAX] {
         give_back(&state, &scope, most.stamp, units).await;
     }
