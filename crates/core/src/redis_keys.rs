@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn the_slots_of_the_specification_come_out() {
-        // `CLUSTER KEYSLOT` of a Redis 7.0 says the same.
+        // The CRC of Appendix A, and the examples in the documentation of `CLUSTER KEYSLOT`.
         assert_eq!(slot("123456789"), 0x31c3);
         assert_eq!(slot("somekey"), 11_058);
         assert_eq!(slot("foo{hash_tag}"), 2_515);

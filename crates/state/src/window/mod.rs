@@ -20,7 +20,7 @@ use crate::lease::{LEASE, Lease, LeaseAsk, Stamp, UNITS_MAX};
 /// How long use counts.
 pub const WINDOW_MS: u64 = 60_000;
 /// The grain of time. Finer ones cost memory and time with each grant; with this one a unit counts
-/// up to 750 ms longer than it must, which costs a steady overload 1.25% of its limit.
+/// up to 750 ms longer than it must, which costs a steady overload up to 1.25% of its limit.
 pub const BUCKET_MS: u64 = 250;
 /// [`LEASE`], as the scripts have it.
 pub const LEASE_MS: u64 = 500;
