@@ -30,11 +30,16 @@ check: prerequisites ## format, lints, dependency policy, forbidden words, the p
 bench: ## release build, then the table of bench/README.md; ARGS="--quick" for a short look
 	$(CARGO) build --release --workspace
 	target/release/fluxgate-bench compare $(ARGS)
+	$(CARGO) bench --workspace --bench identify
 
-e2e: prerequisites $(CACHE)/clients/.ready $(CACHE)/venv/.ready $(TOOLS:%=$(CACHE)/%/.ready) $(CACHE)/e2e-node/.ready ## a real model server, and other people's tools; 10 GB in .cache
+e2e: prerequisites $(CACHE)/clients/.ready $(CACHE)/venv/.ready $(TOOLS:%=$(CACHE)/%/.ready) $(CACHE)/e2e-node/.ready $(CACHE)/schemathesis/.ready ## a real model server, our own API, other people's tools, keys and sessions under load; 10 GB in .cache
 	$(CARGO) build --workspace --bins
 	timeout 900 $(CACHE)/clients/bin/python tests/e2e/run.py --llama $(CACHE)/venv
+	timeout 900 python3 tests/e2e/openapi.py --schemathesis $(CACHE)/schemathesis
 	timeout 1800 python3 tests/e2e/tools.py --cache $(CACHE)
+	scripts/prerequisites.sh pgbouncer
+	$(CARGO) build --release --workspace
+	FLUXGATE_PROFILE=release timeout 1200 python3 tests/e2e/identity.py
 
 clean: ## what was built; downloaded tools stay in .cache
 	$(CARGO) clean
@@ -60,6 +65,12 @@ $(CACHE)/venv/.ready: tests/e2e/requirements.txt
 $(TOOLS:%=$(CACHE)/%/.ready): $(CACHE)/%/.ready: tests/e2e/venvs/%.txt
 	python3 -m venv --clear $(@D)
 	timeout 1800 $(@D)/bin/pip install --quiet --disable-pip-version-check -r $< >$(@D)/install.log 2>&1 && touch $@ || echo "$*: not installed"
+
+# What sends our own API whatever its document allows, and what it doesn't.
+$(CACHE)/schemathesis/.ready: tests/e2e/venvs/schemathesis.txt
+	python3 -m venv --clear $(@D)
+	timeout 600 $(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 # Of the packages' own scripts only the one that puts Claude Code's program in its place is run.
 $(CACHE)/e2e-node/.ready: tests/e2e/node/package-lock.json

@@ -149,7 +149,8 @@ CREATE TABLE sessions (
 );
 ALTER TABLE sessions ENABLE ROW LEVEL SECURITY;
 CREATE INDEX sessions_by_user ON sessions (user_id, created_at, id);
-CREATE INDEX sessions_by_end ON sessions (expires_at);
+CREATE INDEX sessions_by_expiry ON sessions (expires_at);
+CREATE INDEX sessions_by_end ON sessions (ended_at);
 
 -- Refresh tokens that were replaced a moment ago: tabs that race aren't thieves.
 CREATE TABLE superseded_tokens (
@@ -174,13 +175,20 @@ CREATE TABLE links (
     team uuid CONSTRAINT links_team REFERENCES teams (id) ON DELETE SET NULL,
     -- A reset's: whose password.
     user_id uuid CONSTRAINT links_user REFERENCES users (id),
+    -- Whoever is no administrator any more has made none that works.
+    made_by uuid NOT NULL CONSTRAINT links_maker REFERENCES users (id),
     created_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,
-    used_at timestamptz
+    -- Somebody registered by it, or set their password.
+    used_at timestamptz,
+    -- It was taken back, or what it was for is over.
+    withdrawn_at timestamptz
 );
 ALTER TABLE links ENABLE ROW LEVEL SECURITY;
 CREATE INDEX links_by_time ON links (created_at, id);
 CREATE INDEX links_by_user ON links (user_id);
+CREATE INDEX links_by_maker ON links (made_by);
+CREATE INDEX links_by_expiry ON links (expires_at);
 
 -- Every administrative act and every sign-in, good or bad.
 CREATE TABLE audit (
@@ -200,6 +208,7 @@ CREATE TABLE audit (
 );
 ALTER TABLE audit ENABLE ROW LEVEL SECURITY;
 CREATE INDEX audit_by_time ON audit (at, id);
+CREATE INDEX audit_by_actor ON audit (actor, at, id);
 
 INSERT INTO schema_migrations (version, name) VALUES (3, 'sessions');
 COMMIT;

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sees to the programs that the tests start themselves: Redis and PostgreSQL. Installs what is
-# missing where it may do so without asking; else it names the one command, and fails.
+# missing where it may do so without asking; else it names the one command, and fails. Further
+# programs whose packages have their names are its arguments.
 set -euo pipefail
 
 missing=()
@@ -11,6 +12,9 @@ fi
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+for program in "$@"; do
+  PATH=$PATH:/usr/sbin command -v "$program" >/dev/null || missing+=("$program")
+done
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 install="apt-get install -y ${missing[*]}"

@@ -4,6 +4,7 @@
 //! They only carry: what a value must be like is the gateway's business.
 
 mod audit;
+pub mod forms;
 mod keys;
 mod links;
 mod sessions;

@@ -8,6 +8,7 @@ pub mod config;
 pub mod glob;
 pub mod ids;
 pub mod limits;
+mod object;
 pub mod quota;
 pub mod reason;
 pub mod redis_keys;

@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::object;
+
 /// What may be used. Absent is unlimited.
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -20,13 +22,16 @@ pub struct Limits {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 4_294_967_295_u64)]
     pub concurrent: Option<u32>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// At most one for each period.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "object::list")]
+    #[schema(max_items = 2)]
     pub budgets: Vec<Budget>,
 }
 
-/// What may be used in a period of the calendar, in UTC.
+/// What may be used in a period of the calendar, in UTC: tokens, money or both.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(min_properties = 2)]
 pub struct Budget {
     pub period: Period,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,6 +48,11 @@ pub struct Budget {
 pub enum Period {
     Day,
     Month,
+}
+
+impl Budget {
+    /// Their names, as those of [`Limits`].
+    pub const FIELDS: [&str; 3] = ["period", "tokens", "cost_micros"];
 }
 
 impl Limits {

@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::auth::api_key::NewKey;
 use crate::auth::one_time::OneTimeTokens;
-use crate::auth::password::{NewPassword, PasswordError, PasswordHasher};
+use crate::auth::password::{Asker, NewPassword, PasswordError, PasswordHasher};
 use crate::auth::tagged::{self, Sealed};
 use crate::data_folder::write_private;
 use crate::store::{Email, FirstAdmin, NewKeyRecord, Store, StoreError};
@@ -100,7 +100,7 @@ async fn make_admin(
     let email: Email = email.parse().map_err(|_| FirstStartError::Email)?;
     let password =
         NewPassword::check(password.clone(), &[email.as_str()]).map_err(PasswordError::Fault)?;
-    let phc = passwords.hash(password).await?;
+    let phc = passwords.hash(password, Asker::Known).await?;
     match store.create_first_admin(&email, &phc, None, Utc::now()).await? {
         FirstAdmin::Created(_) => Ok(true),
         // Another replica was faster.

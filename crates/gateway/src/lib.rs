@@ -11,6 +11,7 @@ pub mod router;
 
 mod middleware;
 mod proxy;
+mod refusal;
 
 mod auth;
 mod dialect;
@@ -35,6 +36,17 @@ mod worker;
 pub mod data_folder;
 pub mod first_start;
 pub mod log;
+
+/// What the benchmarks of this crate measure, and nobody else uses.
+#[doc(hidden)]
+pub mod benched {
+    pub use crate::auth::access_token::AccessTokens;
+    pub use crate::auth::api_key::NewKey;
+    pub use crate::auth::cache::PrincipalCache;
+    pub use crate::auth::directory::PrincipalDirectory;
+    pub use crate::auth::identify;
+    pub use crate::listen::ClientAddr;
+}
 
 pub use app::SharedApp;
 pub use auth::password;

@@ -282,6 +282,7 @@ pub fn control(kind: ListenerKind, app: SharedApp) -> Router {
 /// the operator.
 fn own_api(app: &SharedApp) -> Router<SharedApp> {
     let app = || SharedApp::clone(app);
+    let open = Router::new().route("/api/v1/openapi.json", get(admin::openapi::document));
     // Who asks is found out by each of them, or becomes known by it.
     let signing_in = Router::new()
         .route("/api/v1/auth/setup", post(sign_in::set_up::set_up))
@@ -311,7 +312,7 @@ fn own_api(app: &SharedApp) -> Router<SharedApp> {
         .route("/api/v1/admin/invites/{id}", delete(admin::invites::withdraw))
         .route("/api/v1/admin/audit", get(admin::audit::list))
         .route_layer(from_fn_with_state(app(), admin::actor::require_admin));
-    signing_in.merge(keys_too).merge(people).merge(administrators)
+    open.merge(signing_in).merge(keys_too).merge(people).merge(administrators)
 }
 
 /// Routes whose acts go into the audit log, and whose answers into no cache.

@@ -7,9 +7,11 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::forms::{ModelGlob, Name, Network, PersonHeader};
 use super::given;
 use crate::ids::{KeyId, UserId};
 use crate::limits::Limits;
+use crate::object;
 use crate::secret::MASK;
 
 /// What a key opens.
@@ -75,27 +77,29 @@ impl Default for KeySettings {
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateKey {
-    /// 1 to 64 printable characters.
-    #[schema(min_length = 1, max_length = 64)]
+    #[schema(value_type = Name)]
     pub name: String,
     /// The owner's id or e-mail; without one the key is theirs who asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 254)]
     pub user: Option<String>,
     /// The key ends then; without one it never does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<DateTime<Utc>>,
     /// None given means `models`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<HashSet<Scope>>)]
     pub scopes: Option<Vec<Scope>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_items = 64)]
+    #[schema(value_type = Option<Vec<ModelGlob>>, max_items = 64)]
     pub models: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Vec<String>>, max_items = 64)]
+    #[schema(value_type = Option<Vec<Network>>, max_items = 64)]
     pub ips: Option<Vec<IpNet>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object::option")]
     pub limits: Option<Limits>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<PersonHeader>)]
     pub end_user_header: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_path: Option<bool>,
@@ -127,22 +131,24 @@ impl CreateKey {
 #[serde(deny_unknown_fields)]
 pub struct UpdateKey {
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Name>)]
     pub name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     #[schema(value_type = Option<DateTime<Utc>>)]
     pub expires_at: Option<Option<DateTime<Utc>>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<HashSet<Scope>>, min_items = 1)]
     pub scopes: Option<Vec<Scope>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_items = 64)]
+    #[schema(value_type = Option<Vec<ModelGlob>>, max_items = 64)]
     pub models: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Vec<String>>, max_items = 64)]
+    #[schema(value_type = Option<Vec<Network>>, max_items = 64)]
     pub ips: Option<Vec<IpNet>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object::option")]
     pub limits: Option<Limits>,
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<PersonHeader>)]
     pub end_user_header: Option<Option<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_path: Option<bool>,

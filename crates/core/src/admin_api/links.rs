@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::forms::EmailAddress;
 use super::users::Role;
 use crate::ids::{LinkId, TeamId};
 
@@ -15,7 +16,7 @@ use crate::ids::{LinkId, TeamId};
 pub struct CreateInvite {
     /// The one address that may register by it; without one any may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 254)]
+    #[schema(value_type = Option<EmailAddress>)]
     pub email: Option<String>,
     /// What whoever registers becomes: a member, where it isn't given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,6 +63,8 @@ pub struct Invite {
     pub team: Option<TeamId>,
     pub created_at: DateTime<Utc>,
     pub expires_at: DateTime<Utc>,
-    /// Somebody registered by it, or it was withdrawn.
+    /// Somebody registered by it.
     pub used_at: Option<DateTime<Utc>>,
+    /// An administrator took it back.
+    pub withdrawn_at: Option<DateTime<Utc>>,
 }

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::forms::{ChosenPassword, EmailAddress};
 use super::users::Role;
 use crate::ids::{SessionId, TeamId, UserId};
 
@@ -25,12 +26,10 @@ pub enum Grant {
 #[serde(deny_unknown_fields)]
 pub struct SetUp {
     /// The one-time token of the setup link.
-    #[schema(max_length = 256)]
     pub token: String,
-    #[schema(max_length = 254)]
+    #[schema(value_type = EmailAddress)]
     pub email: String,
-    /// 15 to 1,024 bytes.
-    #[schema(min_length = 15, max_length = 1024)]
+    #[schema(value_type = ChosenPassword)]
     pub password: String,
     #[serde(default)]
     pub grant: Grant,
@@ -40,14 +39,12 @@ pub struct SetUp {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Register {
-    #[schema(max_length = 254)]
+    #[schema(value_type = EmailAddress)]
     pub email: String,
-    /// 15 to 1,024 bytes.
-    #[schema(min_length = 15, max_length = 1024)]
+    #[schema(value_type = ChosenPassword)]
     pub password: String,
     /// The token of an invitation's link. Where anybody may register it isn't needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 256)]
     pub invite: Option<String>,
     #[serde(default)]
     pub grant: Grant,
@@ -57,9 +54,9 @@ pub struct Register {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LogIn {
-    #[schema(max_length = 254)]
+    #[schema(value_type = EmailAddress)]
     pub email: String,
-    #[schema(max_length = 1024)]
+    #[schema(format = Password)]
     pub password: String,
     #[serde(default)]
     pub grant: Grant,
@@ -70,7 +67,6 @@ pub struct LogIn {
 #[serde(deny_unknown_fields)]
 pub struct Refresh {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 256)]
     pub refresh_token: Option<String>,
 }
 
@@ -79,13 +75,11 @@ pub struct Refresh {
 #[serde(deny_unknown_fields)]
 pub struct SetPassword {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 1024)]
+    #[schema(format = Password)]
     pub current: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 256)]
     pub token: Option<String>,
-    /// 15 to 1,024 bytes.
-    #[schema(min_length = 15, max_length = 1024)]
+    #[schema(value_type = ChosenPassword)]
     pub new: String,
 }
 

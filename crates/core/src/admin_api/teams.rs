@@ -4,18 +4,20 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::forms::Name;
 use crate::ids::TeamId;
 use crate::limits::Limits;
+use crate::object;
 
 /// The body of `POST /api/v1/admin/teams`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateTeam {
-    /// 1 to 64 printable characters; no other team's.
-    #[schema(min_length = 1, max_length = 64)]
+    /// No other team's, and not of an id's form.
+    #[schema(value_type = Name)]
     pub name: String,
     /// What its members may use together.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object::option")]
     pub limits: Option<Limits>,
 }
 
@@ -24,9 +26,9 @@ pub struct CreateTeam {
 #[serde(deny_unknown_fields)]
 pub struct UpdateTeam {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 1, max_length = 64)]
+    #[schema(value_type = Option<Name>)]
     pub name: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object::option")]
     pub limits: Option<Limits>,
 }
 

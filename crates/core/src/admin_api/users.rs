@@ -6,19 +6,21 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::forms::{ChosenPassword, EmailAddress};
 use super::given;
 use crate::ids::{TeamId, UserId};
 use crate::limits::Limits;
+use crate::object;
 
 /// The body of `POST /api/v1/admin/users`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateUser {
-    #[schema(max_length = 254)]
+    #[schema(value_type = EmailAddress)]
     pub email: String,
-    /// 15 to 1,024 bytes; without one nobody can log in as that user yet.
+    /// Without one nobody can log in as that user yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 15, max_length = 1024)]
+    #[schema(value_type = Option<ChosenPassword>)]
     pub password: Option<String>,
     /// A member, where it isn't given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,7 +49,7 @@ pub struct UpdateUser {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     #[schema(value_type = Option<String>, max_length = 64)]
     pub team: Option<Option<String>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object::option")]
     pub limits: Option<Limits>,
 }
 

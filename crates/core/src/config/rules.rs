@@ -109,19 +109,23 @@ impl Judged<'_> {
 
     fn signing_keys(&mut self) {
         let auth = &self.config.auth;
-        if auth.jwt_secret.is_none() {
-            return;
-        }
-        for (path, token) in
-            [("auth.admin_token", &auth.admin_token), ("auth.guard_token", &auth.guard_token)]
-        {
-            if *token == auth.jwt_secret {
-                let problem =
-                    format!("is the same as {path}: whoever has that token could sign sessions");
-                self.fault("auth.jwt_secret", problem);
+        let secrets = [
+            ("auth.jwt_secret", &auth.jwt_secret),
+            ("auth.jwt_secret_previous", &auth.jwt_secret_previous),
+        ];
+        let tokens =
+            [("auth.admin_token", &auth.admin_token), ("auth.guard_token", &auth.guard_token)];
+        for (path, secret) in secrets {
+            for (other, token) in tokens {
+                if secret.is_some() && secret == token {
+                    let problem = format!(
+                        "is the same as {other}: whoever has that token could sign sessions"
+                    );
+                    self.fault(path, problem);
+                }
             }
         }
-        if auth.jwt_secret_previous == auth.jwt_secret {
+        if auth.jwt_secret.is_some() && auth.jwt_secret_previous == auth.jwt_secret {
             let problem = "is the same as auth.jwt_secret: expected the one before it, or none";
             self.fault("auth.jwt_secret_previous", problem.to_owned());
         }

@@ -250,10 +250,14 @@ fn what_belongs_together_is_given_together() {
     signing.env("JWT_SECRET_PREVIOUS", SECRET).has_one_fault(
         "auth.jwt_secret_previous: is the same as auth.jwt_secret: expected the one before it, or none (environment JWT_SECRET_PREVIOUS)",
     );
-    for token in ["admin_token", "guard_token"] {
-        given("").env("JWT_SECRET", SECRET).env(&token.to_uppercase(), SECRET).has_one_fault(&format!(
-            "auth.jwt_secret: is the same as auth.{token}: whoever has that token could sign sessions (environment JWT_SECRET)"
-        ));
+    for (variable, path) in
+        [("JWT_SECRET", "jwt_secret"), ("JWT_SECRET_PREVIOUS", "jwt_secret_previous")]
+    {
+        for token in ["admin_token", "guard_token"] {
+            given("").env(variable, SECRET).env(&token.to_uppercase(), SECRET).has_one_fault(&format!(
+                "auth.{path}: is the same as auth.{token}: whoever has that token could sign sessions (environment {variable})"
+            ));
+        }
     }
     given("[auth.sessions]\nidle_s = 3600\nmax_s = 3599\n").has_one_fault(
         "auth.sessions.idle_s: 3600 is more than auth.sessions.max_s (3599): no session lasts so long (fluxgate.toml, line 2)",

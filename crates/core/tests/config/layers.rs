@@ -103,7 +103,7 @@ fn a_secret_comes_from_a_file_without_the_lines_end() {
 fn no_secret_is_ever_shown() {
     let given = given("[[upstreams]]\nname = \"a\"\nurl = \"http://a\"\napi_key = \"sk-hidden\"\n")
         .production()
-        .env("JWT_SECRET_PREVIOUS", SECRET)
+        .env("JWT_SECRET_PREVIOUS", &"hidden before ".repeat(4))
         .env("FLUXGATE_ADMIN_EMAIL", "a@example.com")
         .env("FLUXGATE_ADMIN_PASSWORD", SECRET);
     let loaded = given.load();

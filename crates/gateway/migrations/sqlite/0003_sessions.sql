@@ -26,7 +26,8 @@ CREATE TABLE sessions (
     address TEXT NOT NULL
 ) STRICT;
 CREATE INDEX sessions_by_user ON sessions (user_id, created_at, id);
-CREATE INDEX sessions_by_end ON sessions (expires_at);
+CREATE INDEX sessions_by_expiry ON sessions (expires_at);
+CREATE INDEX sessions_by_end ON sessions (ended_at);
 
 CREATE TABLE superseded_tokens (
     sha256 BLOB PRIMARY KEY NOT NULL CHECK (length(sha256) = 32),
@@ -43,12 +44,16 @@ CREATE TABLE links (
     role TEXT CHECK (role IN ('admin', 'member')),
     team BLOB REFERENCES teams (id) ON DELETE SET NULL,
     user_id BLOB REFERENCES users (id),
+    made_by BLOB NOT NULL REFERENCES users (id),
     created_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
-    used_at INTEGER
+    used_at INTEGER,
+    withdrawn_at INTEGER
 ) STRICT;
 CREATE INDEX links_by_time ON links (created_at, id);
 CREATE INDEX links_by_user ON links (user_id);
+CREATE INDEX links_by_maker ON links (made_by);
+CREATE INDEX links_by_expiry ON links (expires_at);
 
 CREATE TABLE audit (
     id BLOB PRIMARY KEY NOT NULL,
@@ -62,3 +67,4 @@ CREATE TABLE audit (
     count INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX audit_by_time ON audit (at, id);
+CREATE INDEX audit_by_actor ON audit (actor, at, id);

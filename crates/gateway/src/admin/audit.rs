@@ -9,14 +9,18 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use fluxgate_core::admin_api::{AuditEntry, Page};
 use fluxgate_core::subject::AddressPrefix;
+use fluxgate_core::text::is_printable;
 use fluxgate_core::{AuditId, Reason, RequestId};
 use http::Method;
 use serde::Deserialize;
 use tracing::error;
+use utoipa::IntoParams;
 
 use super::actor::{Actor, Named};
 use super::list_query::ListQuery;
 use super::problem::Problem;
+use super::refusals::{Always, ToStrangers};
+use super::times;
 use crate::app::{App, SharedApp};
 use crate::listen::ClientAddr;
 use crate::store::{AuditFilter, AuditRecord, StoreError};
@@ -123,32 +127,85 @@ async fn write(
 }
 
 /// `?actor=&act=&outcome=&since=&until=&limit=&cursor=`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct AuditQuery {
+    /// `operator`, `user:<uuid>`, `key:<id>` or `anonymous`.
+    #[param(
+        nullable = false,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*$"
+    )]
     actor: Option<String>,
+    /// Its method and route, such as `POST /api/v1/keys`.
+    #[param(
+        nullable = false,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*$"
+    )]
     act: Option<String>,
+    /// `ok`, or a refusal's code.
+    #[param(
+        nullable = false,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*$"
+    )]
     outcome: Option<String>,
+    /// From then on.
+    #[param(nullable = false)]
     since: Option<DateTime<Utc>>,
+    /// Before then.
+    #[param(nullable = false)]
     until: Option<DateTime<Utc>>,
+    /// Items on a page: 50, where it isn't given.
+    #[param(minimum = 1, maximum = 500, nullable = false)]
     limit: Option<u32>,
+    /// The `next_cursor` of the page before.
+    #[param(pattern = "^[0-9a-f]+-[0-9A-Za-z-]{12,36}$", nullable = false)]
     cursor: Option<String>,
 }
 
-/// `GET /api/v1/admin/audit`: the newest first.
+/// Lists what was done, and who signed in.
+///
+/// The newest first. Entries have to be like everything that is given.
 ///
 /// # Errors
 /// 400 for a query that can't be answered.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/audit",
+    operation_id = "list_audit",
+    tag = "audit",
+    params(AuditQuery),
+    responses(
+        (status = 200, description = "A page.", body = Page<AuditEntry>),
+        Always, ToStrangers,
+    ),
+    security(("bearer" = []), ("session" = [])),
+)]
 pub async fn list(
     State(app): State<SharedApp>,
     query: Result<Query<AuditQuery>, QueryRejection>,
 ) -> Result<Json<Page<AuditEntry>>, Problem> {
-    let Query(query) = query.map_err(Problem::query)?;
+    let expected = "`actor`, `act`, `outcome`, the times `since` and `until`, `limit`, `cursor`";
+    let Query(query) = query.map_err(|_| Problem::query(expected))?;
     let AuditQuery { actor, act, outcome, since, until, limit, cursor } = query;
     let asked = ListQuery { limit, cursor }.asked::<AuditId>()?;
+    for (field, text) in [("actor", &actor), ("act", &act), ("outcome", &outcome)] {
+        check(field, text.as_deref())?;
+    }
+    times::check("since", since)?;
+    times::check("until", until)?;
     let filter = AuditFilter { actor, act, outcome, since, until };
     let records = app.store.list_audit(&filter, asked.after, asked.limit()).await?;
     Ok(Json(asked.page(records, AuditRecord::cursor, shape)))
+}
+
+/// Nothing else is in the log; Postgres refuses a NUL in a text.
+fn check(field: &str, text: Option<&str>) -> Result<(), Problem> {
+    if text.is_none_or(|text| text.chars().all(is_printable)) {
+        return Ok(());
+    }
+    let text = format!("`{field}`: expected printable characters.");
+    Err(Problem::new(Reason::InvalidRequest, text))
 }
 
 fn shape(record: AuditRecord) -> AuditEntry {

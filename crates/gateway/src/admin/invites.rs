@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Extension, Query, State};
 use chrono::Utc;
 use fluxgate_core::admin_api::{CreateInvite, CreatedLink, Invite, Page, Role};
 use fluxgate_core::config::Registration;
@@ -13,16 +13,34 @@ use tracing::info;
 
 use super::actor::Actor;
 use super::audit::Upon;
+use super::idempotency::IdempotencyKey;
 use super::list_query::ListQuery;
+use super::path_id::PathId;
 use super::problem::Problem;
+use super::refusals::{Always, Refused, ToBodies, ToStrangers};
 use super::{idempotency, json_body, links, teams, users};
 use crate::app::SharedApp;
-use crate::store::{InviteRecord, LinkAbout};
+use crate::store::{InviteRecord, LinkAbout, Withdrawal};
 
-/// `POST /api/v1/admin/invites`.
+/// Makes an invitation.
+///
+/// Its link stands in this answer and nowhere else.
 ///
 /// # Errors
 /// 400 for what can't be an invitation's facts; 409 where nobody may register.
+#[utoipa::path(
+    post,
+    path = "/api/v1/admin/invites",
+    operation_id = "create_invite",
+    tag = "invitations",
+    params(IdempotencyKey),
+    request_body = Option<CreateInvite>,
+    responses(
+        (status = 201, description = "The link.", body = CreatedLink),
+        Always, ToStrangers, ToBodies, Refused<409>,
+    ),
+    security(("bearer" = []), ("session" = [])),
+)]
 pub async fn create(
     State(app): State<SharedApp>,
     Extension(actor): Extension<Actor>,
@@ -47,10 +65,21 @@ pub async fn create(
     Ok((StatusCode::CREATED, upon(created.id), Json(created)))
 }
 
-/// `GET /api/v1/admin/invites?limit=&cursor=`: the newest first, without their tokens.
+/// Lists the invitations.
+///
+/// The newest first, without their tokens.
 ///
 /// # Errors
 /// 400 for a query that can't be answered.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/invites",
+    operation_id = "list_invites",
+    tag = "invitations",
+    params(ListQuery),
+    responses((status = 200, description = "A page.", body = Page<Invite>), Always, ToStrangers),
+    security(("bearer" = []), ("session" = [])),
+)]
 pub async fn list(
     State(app): State<SharedApp>,
     query: Result<Query<ListQuery>, QueryRejection>,
@@ -60,18 +89,37 @@ pub async fn list(
     Ok(Json(asked.page(records, InviteRecord::cursor, shape)))
 }
 
-/// `DELETE /api/v1/admin/invites/{id}`: nobody can register by it any more.
+/// Withdraws an invitation.
+///
+/// Nobody can register by it any more.
 ///
 /// # Errors
-/// 404 where there is none that could be used.
+/// 404 where there is none; 409 where somebody has registered by it.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/admin/invites/{id}",
+    operation_id = "withdraw_invite",
+    tag = "invitations",
+    params(("id" = LinkId, Path, description = "An invitation's.")),
+    responses(
+        (status = 204, description = "It is withdrawn."), Always, ToStrangers, Refused<404>,
+        Refused<409>
+    ),
+    security(("bearer" = []), ("session" = [])),
+)]
 pub async fn withdraw(
     State(app): State<SharedApp>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
 ) -> Result<(StatusCode, Extension<Upon>), Problem> {
-    let unknown = || Problem::new(Reason::NotFound, "There is no open invitation with this id.");
+    let unknown = || Problem::new(Reason::NotFound, "There is no invitation with this id.");
     let id: LinkId = id.parse().map_err(|_| unknown())?;
-    if !app.store.withdraw_invite(id, Utc::now()).await? {
-        return Err(unknown());
+    match app.store.withdraw_invite(id, Utc::now()).await? {
+        Withdrawal::Withdrawn => {}
+        Withdrawal::Used => {
+            let text = "Somebody has registered by this invitation.";
+            return Err(Problem::new(Reason::Conflict, text));
+        }
+        Withdrawal::Unknown => return Err(unknown()),
     }
     info!(link.id = %id, "an invitation was withdrawn");
     Ok((StatusCode::NO_CONTENT, upon(id)))
@@ -90,5 +138,6 @@ fn shape(record: InviteRecord) -> Invite {
         created_at: record.created_at,
         expires_at: record.expires_at,
         used_at: record.used_at,
+        withdrawn_at: record.withdrawn_at,
     }
 }

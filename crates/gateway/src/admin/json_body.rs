@@ -10,8 +10,10 @@ use http::header::CONTENT_TYPE;
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
+use serde_path_to_error::{Path, Segment};
 use tokio::time::timeout;
 
+use super::given::Given;
 use super::problem::Problem;
 
 /// The longest body has a key's globs: 16 KiB. This leaves room for escapes and white space.
@@ -67,21 +69,26 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     if !bytes.trim_ascii_start().starts_with(b"{") {
         return Err(not_an_object());
     }
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let parsed = serde_path_to_error::deserialize(&mut reader);
-    match parsed {
-        Ok(value) => reader.end().map(|()| value).map_err(|_| not_an_object()),
-        Err(error) if error.inner().is_data() => {
-            let (path, fault) = (error.path().to_string(), error.inner());
-            let text = if path == "." || path == "?" {
-                format!("The body can't be used: {fault}.")
-            } else {
-                format!("`{path}`: {fault}.")
-            };
-            Err(Problem::new(Reason::InvalidRequest, text))
-        }
-        Err(_) => Err(not_an_object()),
-    }
+    let given: Given = serde_json::from_slice(bytes).map_err(|_| not_an_object())?;
+    serde_path_to_error::deserialize(given).map_err(|error| {
+        let misfit = error.inner();
+        let text = match place(error.path(), misfit.unknown_member) {
+            place if place.is_empty() => format!("The body can't be used: {misfit}."),
+            place => format!("`{place}`: {misfit}."),
+        };
+        Problem::new(Reason::InvalidRequest, text)
+    })
+}
+
+/// Of an unknown member, where it stands: its name is the client's own.
+fn place(path: &Path, unknown_member: bool) -> String {
+    let told = path.iter().count() - usize::from(unknown_member);
+    path.iter().take(told).fold(String::new(), |place, segment| match segment {
+        Segment::Seq { index } => format!("{place}[{index}]"),
+        Segment::Map { key } if place.is_empty() => key.clone(),
+        Segment::Map { key } => format!("{place}.{key}"),
+        Segment::Enum { .. } | Segment::Unknown => place,
+    })
 }
 
 #[cfg(test)]
@@ -113,9 +120,13 @@ mod tests {
         assert_eq!(read_as(json, r#"{"name":"x"}"#).await.unwrap().name, "x");
         for (body, says) in [
             (r#"{"name":"x","scopes":["all"]}"#, "`scopes[0]`"),
-            (r#"{"name":"x","colour":"red"}"#, "colour"),
+            (r#"{"name":"x","colour":"red"}"#, "unknown member, expected one of `name`, `user`"),
             (r#"{"name":1}"#, "`name`: invalid type"),
             (r#"{"name":"x","name":"y"}"#, "duplicate field `name`"),
+            (r#"{"name":["x"]}"#, "`name`: invalid type: an array, expected a string"),
+            (r#"{"name":"x","limits":{"tokens":1}}"#, "`limits`: unknown member"),
+            (r#"{"name":"x","limits":{"budgets":[{"a":1}]}}"#, "`limits.budgets[0]`: unknown"),
+            (r#"{"name":"x","limits":{"tokens_per_min":"1"}}"#, "`limits.tokens_per_min`"),
             (r#"{}"#, "missing field `name`"),
             (r#"{"name":"x","expires_at":"tomorrow"}"#, "`expires_at`"),
             (r#"{"name":"x"} {}"#, "InvalidJson"),

@@ -4,7 +4,7 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Extension, Query, State};
 use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 use fluxgate_core::admin_api::{
     CreateKey, CreatedKey, Key, KeySettings, Page, RotateKey, Scope, UpdateKey, UserState,
@@ -17,25 +17,45 @@ use tracing::info;
 use super::STORED_DIGITS;
 use super::actor::Actor;
 use super::audit::Upon;
+use super::idempotency::IdempotencyKey;
 use super::list_query::ListQuery;
+use super::path_id::PathId;
 use super::problem::Problem;
-use super::{idempotency, json_body, names};
+use super::refusals::{Always, Refused, ToBodies, ToStrangers};
+use super::{idempotency, json_body, names, times};
 use crate::app::SharedApp;
 use crate::auth::api_key::NewKey;
 use crate::auth::credential::CredentialId;
 use crate::header_policy;
 use crate::store::{CreateOutcome, KeyRecord, NewKeyRecord, Revocation, Rotation, UserRef};
 
+/// Of a member, in use at the same time.
+const KEYS_MAX: u64 = 100;
 /// Globs of models, and networks, of one key.
 const ENTRIES_MAX: usize = 64;
 const MODEL_BYTES_MAX: usize = 256;
 /// 30 days.
 const OVERLAP_S_MAX: u32 = 30 * 24 * 3600;
 
-/// `POST /api/v1/keys`. The key stands in this answer and nowhere else.
+/// Makes a key.
+///
+/// The key stands in this answer and nowhere else.
 ///
 /// # Errors
 /// 400 for what can't be a key's facts; 409 with the id where it is a repeat.
+#[utoipa::path(
+    post,
+    path = "/api/v1/keys",
+    operation_id = "create_key",
+    tag = "keys",
+    params(IdempotencyKey),
+    request_body = CreateKey,
+    responses(
+        (status = 201, description = "The key.", body = CreatedKey),
+        Always, ToStrangers, ToBodies, Refused<409>,
+    ),
+    security(("bearer" = []), ("session" = [])),
+)]
 pub async fn create(
     State(app): State<SharedApp>,
     Extension(actor): Extension<Actor>,
@@ -54,6 +74,10 @@ pub async fn create(
         None => actor.user(),
         Some(user) => find_owner(&app, actor, user).await?,
     };
+    if !actor.is_admin() && app.store.count_open_keys(owner, now).await? >= KEYS_MAX {
+        let text = format!("You have {KEYS_MAX} keys that are in use: revoke one first.");
+        return Err(Problem::new(Reason::Conflict, text));
+    }
     let key = NewKey::generate();
     let new = NewKeyRecord {
         id: key.id,
@@ -89,10 +113,21 @@ pub async fn create(
     Ok((StatusCode::CREATED, upon, Json(created)))
 }
 
-/// `GET /api/v1/keys?limit=&cursor=`: the newest first; to a member, their own.
+/// Lists keys.
+///
+/// The newest first; to a member, their own.
 ///
 /// # Errors
 /// 400 for a query that can't be answered.
+#[utoipa::path(
+    get,
+    path = "/api/v1/keys",
+    operation_id = "list_keys",
+    tag = "keys",
+    params(ListQuery),
+    responses((status = 200, description = "A page.", body = Page<Key>), Always, ToStrangers),
+    security(("bearer" = []), ("session" = [])),
+)]
 pub async fn list(
     State(app): State<SharedApp>,
     Extension(actor): Extension<Actor>,
@@ -104,14 +139,28 @@ pub async fn list(
     Ok(Json(asked.page(records, KeyRecord::cursor, shape)))
 }
 
-/// `DELETE /api/v1/keys/{id}`. Revoking it again changes nothing.
+/// Revokes a key.
+///
+/// Revoking it again changes nothing.
 ///
 /// # Errors
 /// 404 where there is no such key.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/keys/{id}",
+    operation_id = "revoke_key",
+    tag = "keys",
+    params(("id" = KeyId, Path, description = "A key's.")),
+    responses(
+        (status = 204, description = "It opens nothing any more."),
+        Always, ToStrangers, Refused<404>,
+    ),
+    security(("bearer" = []), ("session" = [])),
+)]
 pub async fn revoke(
     State(app): State<SharedApp>,
     Extension(actor): Extension<Actor>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
 ) -> Result<(StatusCode, Extension<Upon>), Problem> {
     let id = theirs(&app, actor, &id).await?;
     let revocation = app.store.revoke_key(&id, Utc::now()).await?.ok_or_else(unknown)?;
@@ -123,14 +172,29 @@ pub async fn revoke(
     Ok((StatusCode::NO_CONTENT, upon(id)))
 }
 
-/// `PATCH /api/v1/keys/{id}`: what is absent stays as it is.
+/// Changes a key.
+///
+/// What is absent stays as it is.
 ///
 /// # Errors
 /// 400 for what can't be a key's facts; 404 where there is no such key.
+#[utoipa::path(
+    patch,
+    path = "/api/v1/keys/{id}",
+    operation_id = "update_key",
+    tag = "keys",
+    params(("id" = KeyId, Path, description = "A key's.")),
+    request_body = UpdateKey,
+    responses(
+        (status = 200, description = "As it is now.", body = Key),
+        Always, ToStrangers, ToBodies, Refused<404>,
+    ),
+    security(("bearer" = []), ("session" = [])),
+)]
 pub async fn update(
     State(app): State<SharedApp>,
     Extension(actor): Extension<Actor>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     headers: HeaderMap,
     body: Body,
 ) -> Result<(Extension<Upon>, Json<Key>), Problem> {
@@ -154,14 +218,29 @@ pub async fn update(
     Ok((upon(id), Json(shape(record))))
 }
 
-/// `POST /api/v1/keys/{id}/rotate`: a new secret under the same id, shown in this answer alone.
+/// Gives a key another secret.
+///
+/// It keeps its id. The whole key is shown in this answer alone.
 ///
 /// # Errors
 /// 404 where there is no such key; 409 where it has ended.
+#[utoipa::path(
+    post,
+    path = "/api/v1/keys/{id}/rotate",
+    operation_id = "rotate_key",
+    tag = "keys",
+    params(("id" = KeyId, Path, description = "A key's.")),
+    request_body = Option<RotateKey>,
+    responses(
+        (status = 200, description = "The key.", body = CreatedKey),
+        Always, ToStrangers, ToBodies, Refused<404>, Refused<409>,
+    ),
+    security(("bearer" = []), ("session" = [])),
+)]
 pub async fn rotate(
     State(app): State<SharedApp>,
     Extension(actor): Extension<Actor>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     headers: HeaderMap,
     body: Body,
 ) -> Result<(Extension<Upon>, Json<CreatedKey>), Problem> {
@@ -244,6 +323,7 @@ fn unknown() -> Problem {
 }
 
 fn check_end(expires_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<(), Problem> {
+    times::check("expires_at", expires_at)?;
     if expires_at.is_some_and(|end| end <= now) {
         return Err(invalid("`expires_at`: expected a time to come."));
     }

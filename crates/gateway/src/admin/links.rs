@@ -58,6 +58,10 @@ pub(super) async fn make(
             let text = "This request was repeated: the link was made before, and shown then.";
             return Err(Problem::new(Reason::AlreadyCreated, text).about(id.to_string()));
         }
+        LinkCreation::UserDisabled => {
+            let text = "This user is disabled: enable them first.";
+            return Err(Problem::new(Reason::Conflict, text));
+        }
         LinkCreation::UnknownUser => {
             return Err(Problem::new(Reason::NotFound, "There is no user with this id."));
         }

@@ -8,6 +8,7 @@ use axum::extract::rejection::QueryRejection;
 use fluxgate_core::Reason;
 use fluxgate_core::admin_api::Page;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::problem::Problem;
 use crate::store::Cursor;
@@ -16,10 +17,15 @@ const PAGE_DEFAULT: u32 = 50;
 const PAGE_MAX: u32 = 500;
 
 /// See the module.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct ListQuery {
+    /// Items on a page: 50, where it isn't given.
+    #[param(minimum = 1, maximum = 500, nullable = false)]
     pub limit: Option<u32>,
+    /// The `next_cursor` of the page before.
+    #[param(pattern = "^[0-9a-f]+-[0-9A-Za-z-]{12,36}$", nullable = false)]
     pub cursor: Option<String>,
 }
 
@@ -36,7 +42,8 @@ impl ListQuery {
     pub fn read<Id: FromStr>(
         query: Result<Query<Self>, QueryRejection>,
     ) -> Result<Asked<Id>, Problem> {
-        let Query(query) = query.map_err(Problem::query)?;
+        let expected = "`limit`, a number, and `cursor`";
+        let Query(query) = query.map_err(|_| Problem::query(expected))?;
         query.asked()
     }
 

@@ -14,6 +14,7 @@ pub mod usage;
 pub mod users;
 
 pub mod health;
+pub mod openapi;
 pub mod page;
 pub mod status;
 
@@ -21,13 +22,17 @@ pub mod actor;
 pub mod attempts;
 pub mod token;
 
+mod given;
 mod idempotency;
 mod json_body;
 mod links;
 mod list_query;
 mod names;
+mod path_id;
 pub mod privacy;
 pub mod problem;
+mod refusals;
+mod times;
 
 /// Of a second, in the stores: an answer says what a later one will.
 const STORED_DIGITS: u16 = 6;

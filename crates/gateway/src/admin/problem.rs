@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::Request;
-use axum::extract::rejection::QueryRejection;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -22,7 +21,7 @@ use tracing::{error, warn};
 use super::audit::Upon;
 use crate::auth::login_throttle::{ThrottleReason, Throttled};
 use crate::auth::password::{PasswordError, PasswordFault};
-use crate::dialect::Refusal;
+use crate::refusal::Refusal;
 use crate::store::StoreError;
 
 pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -61,10 +60,10 @@ impl Problem {
         Self::new(Reason::InvalidRequest, format!("`{field}`: {fault}."))
     }
 
-    /// A query that can't be read.
+    /// A query that can't be read. What it held isn't told: somebody may have put a key there.
     #[must_use]
-    pub fn query(rejection: QueryRejection) -> Self {
-        Self::new(Reason::InvalidRequest, rejection.body_text())
+    pub fn query(expected: &'static str) -> Self {
+        Self::new(Reason::InvalidRequest, format!("The query can't be used: expected {expected}."))
     }
 
     #[must_use]

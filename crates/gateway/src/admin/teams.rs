@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Extension, Query, State};
 use chrono::{SubsecRound, Utc};
 use fluxgate_core::admin_api::{CreateTeam, Page, Team, UpdateTeam};
 use fluxgate_core::limits::Limits;
@@ -13,16 +13,32 @@ use tracing::info;
 
 use super::actor::Actor;
 use super::audit::Upon;
+use super::idempotency::IdempotencyKey;
 use super::list_query::ListQuery;
+use super::path_id::PathId;
 use super::problem::Problem;
+use super::refusals::{Always, Refused, ToBodies, ToStrangers};
 use super::{STORED_DIGITS, idempotency, json_body, names};
 use crate::app::{App, SharedApp};
 use crate::store::{CreatedTeam, TeamChange, TeamRecord, TeamRef};
 
-/// `POST /api/v1/admin/teams`.
+/// Makes a team.
 ///
 /// # Errors
 /// 400 for what can't be a team's facts; 409 where the name is taken.
+#[utoipa::path(
+    post,
+    path = "/api/v1/admin/teams",
+    operation_id = "create_team",
+    tag = "teams",
+    params(IdempotencyKey),
+    request_body = CreateTeam,
+    responses(
+        (status = 201, description = "The team.", body = Team),
+        Always, ToStrangers, ToBodies, Refused<409>,
+    ),
+    security(("bearer" = []), ("session" = [])),
+)]
 pub async fn create(
     State(app): State<SharedApp>,
     Extension(actor): Extension<Actor>,
@@ -50,10 +66,21 @@ pub async fn create(
     Ok((StatusCode::CREATED, upon(team.id), Json(shape(team))))
 }
 
-/// `GET /api/v1/admin/teams?limit=&cursor=`: the newest first.
+/// Lists the teams.
+///
+/// The newest first.
 ///
 /// # Errors
 /// 400 for a query that can't be answered.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/teams",
+    operation_id = "list_teams",
+    tag = "teams",
+    params(ListQuery),
+    responses((status = 200, description = "A page.", body = Page<Team>), Always, ToStrangers),
+    security(("bearer" = []), ("session" = [])),
+)]
 pub async fn list(
     State(app): State<SharedApp>,
     query: Result<Query<ListQuery>, QueryRejection>,
@@ -63,13 +90,28 @@ pub async fn list(
     Ok(Json(asked.page(records, TeamRecord::cursor, shape)))
 }
 
-/// `PATCH /api/v1/admin/teams/{id}`: what is absent stays as it is.
+/// Changes a team.
+///
+/// What is absent stays as it is.
 ///
 /// # Errors
 /// 404 where there is no such team; 409 where the name is taken.
+#[utoipa::path(
+    patch,
+    path = "/api/v1/admin/teams/{id}",
+    operation_id = "update_team",
+    tag = "teams",
+    params(("id" = TeamId, Path, description = "A team's.")),
+    request_body = UpdateTeam,
+    responses(
+        (status = 200, description = "As it is now.", body = Team),
+        Always, ToStrangers, ToBodies, Refused<404>, Refused<409>,
+    ),
+    security(("bearer" = []), ("session" = [])),
+)]
 pub async fn update(
     State(app): State<SharedApp>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     headers: HeaderMap,
     body: Body,
 ) -> Result<(Extension<Upon>, Json<Team>), Problem> {
@@ -85,13 +127,24 @@ pub async fn update(
     Ok((upon(id), Json(shape(team))))
 }
 
-/// `DELETE /api/v1/admin/teams/{id}`: its members stay, without a team.
+/// Deletes a team.
+///
+/// Its members stay, without a team.
 ///
 /// # Errors
 /// 404 where there is no such team.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/admin/teams/{id}",
+    operation_id = "delete_team",
+    tag = "teams",
+    params(("id" = TeamId, Path, description = "A team's.")),
+    responses((status = 204, description = "It is gone."), Always, ToStrangers, Refused<404>),
+    security(("bearer" = []), ("session" = [])),
+)]
 pub async fn delete(
     State(app): State<SharedApp>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
 ) -> Result<(StatusCode, Extension<Upon>), Problem> {
     let id: TeamId = id.parse().map_err(|_| unknown())?;
     if !app.store.delete_team(id, Utc::now()).await? {
@@ -106,9 +159,14 @@ pub async fn delete(
 /// # Errors
 /// 400 where there is none.
 pub(super) async fn find(app: &App, team: &str) -> Result<TeamId, Problem> {
-    let by = team.parse().map_or_else(|_| TeamRef::Name(team.to_owned()), TeamRef::Id);
-    let found = app.store.find_team(&by).await?;
     let unknown = || Problem::new(Reason::InvalidRequest, "`team`: there is no such team.");
+    let by = match team.parse() {
+        Ok(id) => TeamRef::Id(id),
+        // Postgres refuses a NUL in a text.
+        Err(_) if names::check(team).is_err() => return Err(unknown()),
+        Err(_) => TeamRef::Name(team.to_owned()),
+    };
+    let found = app.store.find_team(&by).await?;
     Ok(found.ok_or_else(unknown)?.id)
 }
 

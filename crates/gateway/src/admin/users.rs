@@ -4,7 +4,7 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Extension, Query, State};
 use chrono::{SubsecRound, Utc};
 use fluxgate_core::admin_api::{
     CreateReset, CreateUser, CreatedLink, Page, Role, UpdateUser, User, UserState,
@@ -17,17 +17,33 @@ use tracing::info;
 
 use super::actor::Actor;
 use super::audit::Upon;
+use super::idempotency::IdempotencyKey;
 use super::list_query::ListQuery;
+use super::path_id::PathId;
 use super::problem::Problem;
+use super::refusals::{Always, Refused, ToBodies, ToStrangers};
 use super::{STORED_DIGITS, idempotency, json_body, links, teams};
 use crate::app::{App, SharedApp};
-use crate::auth::password::NewPassword;
+use crate::auth::password::{Asker, NewPassword};
 use crate::store::{CreatedUser, Email, LinkAbout, UserChange, UserRecord, UserRef, UserUpdate};
 
-/// `POST /api/v1/admin/users`.
+/// Makes a user.
 ///
 /// # Errors
 /// 400 for what can't be a user's facts; 409 where the address is taken.
+#[utoipa::path(
+    post,
+    path = "/api/v1/admin/users",
+    operation_id = "create_user",
+    tag = "users",
+    params(IdempotencyKey),
+    request_body = CreateUser,
+    responses(
+        (status = 201, description = "The user.", body = User),
+        Always, ToStrangers, ToBodies, Refused<409>,
+    ),
+    security(("bearer" = []), ("session" = [])),
+)]
 pub async fn create(
     State(app): State<SharedApp>,
     Extension(actor): Extension<Actor>,
@@ -44,7 +60,7 @@ pub async fn create(
     let phc = match asked.password {
         Some(password) => {
             let password = NewPassword::check(Secret::from(password), &[email.as_str()])?;
-            Some(app.passwords.hash(password).await?)
+            Some(app.passwords.hash(password, Asker::Known).await?)
         }
         None => None,
     };
@@ -71,10 +87,21 @@ pub async fn create(
     Ok((StatusCode::CREATED, upon(user.id), Json(shape(user))))
 }
 
-/// `GET /api/v1/admin/users?limit=&cursor=`: every person, the newest first.
+/// Lists every person.
+///
+/// The newest first.
 ///
 /// # Errors
 /// 400 for a query that can't be answered.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/users",
+    operation_id = "list_users",
+    tag = "users",
+    params(ListQuery),
+    responses((status = 200, description = "A page.", body = Page<User>), Always, ToStrangers),
+    security(("bearer" = []), ("session" = [])),
+)]
 pub async fn list(
     State(app): State<SharedApp>,
     query: Result<Query<ListQuery>, QueryRejection>,
@@ -84,14 +111,29 @@ pub async fn list(
     Ok(Json(asked.page(records, UserRecord::cursor, shape)))
 }
 
-/// `PATCH /api/v1/admin/users/{id}`: what is absent stays as it is. A disabled user's keys and
-/// sessions are refused everywhere within a second.
+/// Changes a user.
+///
+/// What is absent stays as it is. A disabled user's keys and sessions are refused everywhere within
+/// a second.
 ///
 /// # Errors
 /// 404 where there is no such user; 409 for the built-in one and the last administrator.
+#[utoipa::path(
+    patch,
+    path = "/api/v1/admin/users/{id}",
+    operation_id = "update_user",
+    tag = "users",
+    params(("id" = String, Path, description = "A user's id or e-mail address.", min_length = 1)),
+    request_body = UpdateUser,
+    responses(
+        (status = 200, description = "As they are now.", body = User),
+        Always, ToStrangers, ToBodies, Refused<404>, Refused<409>,
+    ),
+    security(("bearer" = []), ("session" = [])),
+)]
 pub async fn update(
     State(app): State<SharedApp>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     headers: HeaderMap,
     body: Body,
 ) -> Result<(Extension<Upon>, Json<User>), Problem> {
@@ -120,14 +162,30 @@ pub async fn update(
     Ok((upon(id), Json(shape(user))))
 }
 
-/// `POST /api/v1/admin/users/{id}/reset`: a link by which they set another password, once.
+/// Makes a link by which a user sets another password, once.
 ///
 /// # Errors
 /// 404 where there is no such user; 409 for the built-in one.
+#[utoipa::path(
+    post,
+    path = "/api/v1/admin/users/{id}/reset",
+    operation_id = "create_reset",
+    tag = "users",
+    params(
+        ("id" = String, Path, description = "A user's id or e-mail address.", min_length = 1),
+        IdempotencyKey,
+    ),
+    request_body = Option<CreateReset>,
+    responses(
+        (status = 201, description = "The link.", body = CreatedLink),
+        Always, ToStrangers, ToBodies, Refused<404>, Refused<409>,
+    ),
+    security(("bearer" = []), ("session" = [])),
+)]
 pub async fn reset(
     State(app): State<SharedApp>,
     Extension(actor): Extension<Actor>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Extension<Upon>, Json<CreatedLink>), Problem> {

@@ -202,12 +202,18 @@ impl Entries {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::net::IpAddr;
+
     use chrono::DateTime;
-    use fluxgate_core::admin_api::{KeySettings, UserState};
+    use fluxgate_core::SessionId;
+    use fluxgate_core::admin_api::{Grant, KeySettings, UserState};
     use fluxgate_core::ids::OPERATOR;
+    use tokio::runtime::Handle;
+    use tokio::task::LocalSet;
 
     use super::*;
-    use crate::store::KeyRecord;
+    use crate::auth::api_key::NewKey;
+    use crate::store::{KeyRecord, NewKeyRecord, NewSession, Store};
 
     fn known(read_at: Instant) -> Entry {
         known_with(read_at, KeySettings::default())
@@ -239,6 +245,62 @@ mod tests {
         assert!(!entry.begins_refresh(start + FRESH), "that is under way");
         assert!(entry.usable(start + FRESH * 14).is_some());
         assert!(entry.usable(start + FRESH * 15).is_none());
+    }
+
+    #[tokio::test]
+    async fn while_the_store_is_away_what_is_known_serves_for_fifteen_minutes_from_its_reading() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/accounts.db", folder.path().display()).parse().unwrap();
+        let store = Store::open(&url, None).await.unwrap();
+        let key = NewKey::generate();
+        let new = NewKeyRecord {
+            id: key.id,
+            owner: OPERATOR,
+            name: "laptop".into(),
+            secret_sha256: key.secret_sha256.0,
+            created_at: DateTime::UNIX_EPOCH,
+            expires_at: None,
+            settings: KeySettings::default(),
+        };
+        store.create_key(new, OPERATOR, None).await.unwrap();
+        let session = NewSession {
+            id: SessionId::generate(),
+            user: OPERATOR,
+            grant: Grant::Bearer,
+            refresh_sha256: [0; 32],
+            created_at: DateTime::UNIX_EPOCH,
+            expires_at: DateTime::UNIX_EPOCH,
+            device: String::new(),
+            address: String::new(),
+        };
+        assert!(store.open_session(&session, None).await.unwrap());
+
+        let directory = PrincipalDirectory::new(store.clone(), Handle::current());
+        let cache = PrincipalCache::new(directory);
+        let address = AddressPrefix::from(IpAddr::from([127, 0, 0, 1]));
+        let unknown = CredentialId::Key("0123456789Ab".parse().unwrap());
+        let known = [CredentialId::Key(key.id), CredentialId::Session(session.id)];
+        let in_place = LocalSet::new();
+        let story = async {
+            for id in known {
+                assert!(matches!(cache.find(id, address).await, Found::Known(_)));
+            }
+            assert!(matches!(cache.find(unknown, address).await, Found::Unknown));
+            store.close().await;
+            tokio::time::pause();
+            for _ in 0..USABLE.as_secs() - 1 {
+                tokio::time::advance(Duration::from_secs(1)).await;
+                for id in known {
+                    assert!(matches!(cache.find(id, address).await, Found::Known(_)));
+                }
+            }
+            tokio::time::advance(Duration::from_secs(1)).await;
+            // Nobody is told that theirs is wrong.
+            for id in [known[0], known[1], unknown] {
+                assert!(matches!(cache.find(id, address).await, Found::CantTell));
+            }
+        };
+        in_place.run_until(story).await;
     }
 
     #[test]

@@ -7,12 +7,7 @@ use std::time::Instant;
 
 use fluxgate_core::subject::AddressPrefix;
 
-/// So many at once, then so many a second.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Rate {
-    pub(super) burst: f64,
-    pub(super) per_s: f64,
-}
+use super::purse::{Purse, Rate};
 
 /// A proxy in front is one address, and so is an office: room for everybody's mistakes there.
 const OF_AN_ADDRESS: Rate = Rate { burst: 100.0, per_s: 20.0 };
@@ -51,30 +46,6 @@ impl GuessBudget {
         }
         let own = self.by_address.entry(address);
         own.or_insert_with(|| Purse::full(OF_AN_ADDRESS, now)).spend(now);
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct Purse {
-    rate: Rate,
-    left: f64,
-    refilled: Instant,
-}
-
-impl Purse {
-    pub(super) const fn full(rate: Rate, now: Instant) -> Self {
-        Self { rate, left: rate.burst, refilled: now }
-    }
-
-    pub(super) fn left(&mut self, now: Instant) -> f64 {
-        let earned = now.duration_since(self.refilled).as_secs_f64() * self.rate.per_s;
-        self.refilled = now;
-        self.left = (self.left + earned).min(self.rate.burst);
-        self.left
-    }
-
-    pub(super) fn spend(&mut self, now: Instant) {
-        self.left = self.left(now) - 1.0;
     }
 }
 

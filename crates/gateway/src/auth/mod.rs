@@ -20,6 +20,11 @@ pub mod principal;
 mod guesses;
 pub mod last_used;
 pub mod login_throttle;
-mod outage;
+pub mod outage;
 pub mod password;
 pub mod pseudonym;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+mod masking;
+mod purse;

@@ -7,6 +7,7 @@ use fluxgate_core::limits::Limits;
 use fluxgate_core::{Subject, TeamId, UserId};
 
 use super::changes::{self, note_change};
+use super::links::{withdraw_made_by, withdraw_resets};
 use super::session_changes::end_sessions;
 use super::teams::hold_team;
 use super::time::StoredTime;
@@ -35,7 +36,8 @@ pub enum UserChange {
 }
 
 impl Store {
-    /// Changes what is given, and tells the other replicas. A disabled user's sessions end.
+    /// Changes what is given, and tells the other replicas. A disabled user's sessions end, and
+    /// so do the links that would set their password; and those that they made, with their role.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -81,8 +83,12 @@ impl Store {
                 .bind(limits::text(&record.limits))
                 .execute(tx.connection())
                 .await?;
+            if !is_active_admin(&record) {
+                withdraw_made_by!(tx, user, now);
+            }
             if record.state == UserState::Disabled {
                 end_sessions!(tx, user, None, now);
+                withdraw_resets!(tx, user, now);
             }
             note_change!(tx, changes::USER, Subject::User(user).to_string(), now);
             UserChange::Changed(record)

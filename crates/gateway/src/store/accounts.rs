@@ -5,6 +5,7 @@ use fluxgate_core::ids::OPERATOR;
 
 use super::cursor::Cursor;
 use super::idempotency::claim;
+use super::listing::Listing;
 use super::teams::hold_team;
 use super::time::StoredTime;
 use super::transaction::{reading, writing};
@@ -59,19 +60,21 @@ impl Store {
         after: Option<Cursor<UserId>>,
         limit: u32,
     ) -> Result<Vec<UserRecord>, StoreError> {
-        let rows: Vec<UserRow> = reading!(self, |tx| {
-            tx.rows(select_users!(
-                "WHERE id <> $1 AND ($2 IS NULL OR (created_at, id) < ($2, $3)) \
-                 ORDER BY created_at DESC, id DESC LIMIT $4"
-            ))
-            .bind(OPERATOR.0)
-            .bind(after.map(|cursor| StoredTime(cursor.created_at)))
-            .bind(after.map(|cursor| cursor.id.0))
-            .bind(i64::from(limit))
-            .fetch_all(tx.connection())
-            .await?
-        })?;
-        rows.into_iter().map(UserRecord::try_from).collect()
+        let after = after.map(|cursor| (StoredTime(cursor.created_at), cursor.id.0));
+        reading!(self, |tx| {
+            let mut listing = Listing::new("users", after, limit);
+            while let Some(missing) = listing.missing() {
+                let (at, id) = listing.after();
+                let rows = tx.rows(select_users!(
+                    "WHERE id <> $1 AND ($2 IS NULL OR (created_at, id) < ($2, $3)) \
+                     ORDER BY created_at DESC, id DESC LIMIT $4"
+                ));
+                let rows = rows.bind(OPERATOR.0).bind(at).bind(id).bind(missing);
+                let rows: Vec<UserRow> = rows.fetch_all(tx.connection()).await?;
+                listing.take(rows, |row| (row.6, row.0));
+            }
+            listing.records()
+        })
     }
 }
 

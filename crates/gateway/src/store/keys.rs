@@ -8,6 +8,7 @@ use sqlx::types::Uuid;
 use super::changes::{self, note_change};
 use super::cursor::Cursor;
 use super::idempotency::claim;
+use super::listing::Listing;
 use super::time::StoredTime;
 use super::transaction::{reading, writing};
 use super::{Store, StoreError, limits};
@@ -174,20 +175,44 @@ impl Store {
         after: Option<Cursor<KeyId>>,
         limit: u32,
     ) -> Result<Vec<KeyRecord>, StoreError> {
-        let rows: Vec<KeyRow> = reading!(self, |tx| {
-            tx.rows(select_keys!(
-                "WHERE ($1 IS NULL OR k.owner = $1) \
-                 AND ($2 IS NULL OR (k.created_at, k.id) < ($2, $3)) \
-                 ORDER BY k.created_at DESC, k.id DESC LIMIT $4"
-            ))
-            .bind(owner.map(|owner| owner.0))
-            .bind(after.map(|cursor| StoredTime(cursor.created_at)))
-            .bind(after.map(|cursor| cursor.id.to_string()))
-            .bind(i64::from(limit))
-            .fetch_all(tx.connection())
+        let after = after.map(|cursor| (StoredTime(cursor.created_at), cursor.id.to_string()));
+        reading!(self, |tx| {
+            let mut listing = Listing::new("api_keys", after.clone(), limit);
+            while let Some(missing) = listing.missing() {
+                let (at, id) = listing.after();
+                let rows = tx.rows(select_keys!(
+                    "WHERE ($1 IS NULL OR k.owner = $1) \
+                     AND ($2 IS NULL OR (k.created_at, k.id) < ($2, $3)) \
+                     ORDER BY k.created_at DESC, k.id DESC LIMIT $4"
+                ));
+                let rows = rows.bind(owner.map(|owner| owner.0)).bind(at).bind(id).bind(missing);
+                let rows: Vec<KeyRow> = rows.fetch_all(tx.connection()).await?;
+                listing.take(rows, |row| (row.4, row.0.clone()));
+            }
+            listing.records()
+        })
+    }
+
+    /// How many keys of an owner can be used: neither revoked nor expired.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn count_open_keys(
+        &self,
+        owner: UserId,
+        now: DateTime<Utc>,
+    ) -> Result<u64, StoreError> {
+        let (open,): (i64,) = reading!(self, |tx| {
+            tx.rows(
+                "SELECT count(*) FROM api_keys WHERE owner = $1 AND revoked_at IS NULL \
+                 AND (expires_at IS NULL OR expires_at > $2)",
+            )
+            .bind(owner.0)
+            .bind(StoredTime(now))
+            .fetch_one(tx.connection())
             .await?
         })?;
-        rows.into_iter().map(KeyRecord::try_from).collect()
+        Ok(open.unsigned_abs())
     }
 
     /// Ends a key for good, and tells the other replicas; `None` where there is no such key.

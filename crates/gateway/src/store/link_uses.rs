@@ -5,7 +5,7 @@ use fluxgate_core::{Subject, TeamId, UserId};
 use sqlx::types::Uuid;
 
 use super::changes::{self, note_change};
-use super::links::{INVITE, LinkAbout, MALFORMED, RESET, read_invite};
+use super::links::{INVITE, LinkAbout, MALFORMED, RESET, read_invite, withdraw_resets};
 use super::session_changes::end_sessions;
 use super::teams::hold_team;
 use super::time::StoredTime;
@@ -41,7 +41,8 @@ impl Store {
             tx.rows(
                 "SELECT l.kind, l.email, l.role, l.team, l.user_id FROM links l \
                  LEFT JOIN users u ON u.id = l.user_id \
-                 WHERE l.sha256 = $1 AND l.used_at IS NULL AND l.expires_at > $2 \
+                 WHERE l.sha256 = $1 AND l.used_at IS NULL AND l.withdrawn_at IS NULL \
+                 AND l.expires_at > $2 \
                  AND (l.user_id IS NULL OR u.state = 'active')",
             )
             .bind(sha256.to_vec())
@@ -76,7 +77,7 @@ impl Store {
                 let used: Option<(Option<String>,)> = tx
                     .rows(
                         "UPDATE links SET used_at = $2 WHERE sha256 = $1 AND kind = 'invite' \
-                         AND used_at IS NULL AND expires_at > $2 \
+                         AND used_at IS NULL AND withdrawn_at IS NULL AND expires_at > $2 \
                          AND (email IS NULL OR email = $3) RETURNING role",
                     )
                     .bind(sha256.to_vec())
@@ -97,7 +98,8 @@ impl Store {
         })
     }
 
-    /// Uses up a link to set its user's password, and ends all of their sessions. `None` where it
+    /// Uses up a link to set its user's password, withdraws their others, and ends all of their
+    /// sessions. `None` where it
     /// can't be used, nor where they are disabled.
     ///
     /// # Errors
@@ -124,7 +126,8 @@ impl Store {
             let used = tx
                 .sql(
                     "UPDATE links SET used_at = $2 \
-                     WHERE sha256 = $1 AND used_at IS NULL AND expires_at > $2",
+                     WHERE sha256 = $1 AND used_at IS NULL AND withdrawn_at IS NULL \
+                     AND expires_at > $2",
                 )
                 .bind(sha256.to_vec())
                 .bind(StoredTime(now))
@@ -135,6 +138,7 @@ impl Store {
                 return Ok(None);
             }
             let user = UserId(user);
+            withdraw_resets!(tx, user, now);
             end_sessions!(tx, user, None, now);
             note_change!(tx, changes::USER, Subject::User(user).to_string(), now);
             Some(user)

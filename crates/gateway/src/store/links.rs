@@ -2,13 +2,14 @@
 //! invitation, to set another password. Of a link's token only the hash is kept.
 
 use chrono::{DateTime, Utc};
-use fluxgate_core::admin_api::Role;
+use fluxgate_core::admin_api::{Role, UserState};
 use fluxgate_core::ids::OPERATOR;
 use fluxgate_core::{LinkId, TeamId, UserId};
 use sqlx::types::Uuid;
 
 use super::cursor::Cursor;
 use super::idempotency::claim;
+use super::listing::Listing;
 use super::teams::hold_team;
 use super::time::StoredTime;
 use super::transaction::{reading, writing};
@@ -41,6 +42,8 @@ pub enum LinkCreation {
     AlreadyCreated(LinkId),
     /// Nobody's password is set by it.
     UnknownUser,
+    /// Nor is that of somebody who can't sign in.
+    UserDisabled,
 }
 
 /// An invitation as the database has it.
@@ -52,8 +55,19 @@ pub struct InviteRecord {
     pub team: Option<TeamId>,
     pub created_at: DateTime<Utc>,
     pub expires_at: DateTime<Utc>,
-    /// Somebody registered by it, or it was withdrawn.
+    /// Somebody registered by it.
     pub used_at: Option<DateTime<Utc>>,
+    pub withdrawn_at: Option<DateTime<Utc>>,
+}
+
+/// What became of withdrawing an invitation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Withdrawal {
+    /// Nobody can register by it, now or since before.
+    Withdrawn,
+    /// Somebody has registered by it.
+    Used,
+    Unknown,
 }
 
 type InviteRow = (
@@ -64,11 +78,43 @@ type InviteRow = (
     StoredTime,
     StoredTime,
     Option<StoredTime>,
+    Option<StoredTime>,
 );
+
+/// Withdraws the links that somebody made who may make none any more.
+macro_rules! withdraw_made_by {
+    ($tx:ident, $user:expr, $now:expr) => {
+        $tx.sql(
+            "UPDATE links SET withdrawn_at = $2 WHERE made_by = $1 AND used_at IS NULL \
+             AND withdrawn_at IS NULL",
+        )
+        .bind($user.0)
+        .bind(StoredTime($now))
+        .execute($tx.connection())
+        .await?
+    };
+}
+pub(super) use withdraw_made_by;
+
+/// Withdraws the links that would set the password of a user, whose row is locked. Those that have
+/// expired are left alone: they may be on their way out.
+macro_rules! withdraw_resets {
+    ($tx:ident, $user:expr, $now:expr) => {
+        $tx.sql(
+            "UPDATE links SET withdrawn_at = $2 WHERE user_id = $1 AND used_at IS NULL \
+             AND withdrawn_at IS NULL AND expires_at > $2",
+        )
+        .bind($user.0)
+        .bind(StoredTime($now))
+        .execute($tx.connection())
+        .await?;
+    };
+}
+pub(super) use withdraw_resets;
 
 impl Store {
     /// Keeps a new link. One to set a password takes the place of an unused earlier one of that
-    /// user. With an idempotency key, of which `caller` has its own, a repeat within a day makes
+    /// user, who must be active. With an idempotency key, of which `caller` has its own, a repeat within a day makes
     /// nothing.
     ///
     /// # Errors
@@ -95,26 +141,26 @@ impl Store {
                 }
                 LinkAbout::Reset { user } => {
                     // The user's row is locked by this until the end of the transaction.
-                    let locked = tx
-                        .sql("UPDATE users SET state = state WHERE id = $1 AND id <> $2")
+                    let locked: Option<(String,)> = tx
+                        .rows(
+                            "UPDATE users SET state = state WHERE id = $1 AND id <> $2 \
+                             RETURNING state",
+                        )
                         .bind(user.0)
                         .bind(OPERATOR.0)
-                        .execute(tx.connection())
+                        .fetch_optional(tx.connection())
                         .await?;
-                    if locked.rows_affected() == 0 {
-                        return Ok(LinkCreation::UnknownUser);
+                    let Some((state,)) = locked else { return Ok(LinkCreation::UnknownUser) };
+                    if users::state(&state)? == UserState::Disabled {
+                        return Ok(LinkCreation::UserDisabled);
                     }
-                    tx.sql("UPDATE links SET used_at = $2 WHERE user_id = $1 AND used_at IS NULL")
-                        .bind(user.0)
-                        .bind(StoredTime(new.created_at))
-                        .execute(tx.connection())
-                        .await?;
+                    withdraw_resets!(tx, user, new.created_at);
                     (None, None, None, Some(*user))
                 }
             };
             tx.sql(
                 "INSERT INTO links (id, kind, sha256, email, role, team, user_id, created_at, \
-                 expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                 expires_at, made_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             )
             .bind(new.id.0)
             .bind(kind)
@@ -125,13 +171,14 @@ impl Store {
             .bind(user.map(|user| user.0))
             .bind(StoredTime(new.created_at))
             .bind(StoredTime(new.expires_at))
+            .bind(caller.0)
             .execute(tx.connection())
             .await?;
             LinkCreation::Created
         })
     }
 
-    /// At most `limit` invitations, the newest first: used ones too, for some weeks.
+    /// At most `limit` invitations, the newest first: used and withdrawn ones too, for some weeks.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -140,23 +187,26 @@ impl Store {
         after: Option<Cursor<LinkId>>,
         limit: u32,
     ) -> Result<Vec<InviteRecord>, StoreError> {
-        let rows: Vec<InviteRow> = reading!(self, |tx| {
-            tx.rows(
-                "SELECT id, email, role, team, created_at, expires_at, used_at FROM links \
-                 WHERE kind = 'invite' AND ($1 IS NULL OR (created_at, id) < ($1, $2)) \
-                 ORDER BY created_at DESC, id DESC LIMIT $3",
-            )
-            .bind(after.map(|cursor| StoredTime(cursor.created_at)))
-            .bind(after.map(|cursor| cursor.id.0))
-            .bind(i64::from(limit))
-            .fetch_all(tx.connection())
-            .await?
-        })?;
-        rows.into_iter().map(InviteRecord::try_from).collect()
+        let after = after.map(|cursor| (StoredTime(cursor.created_at), cursor.id.0));
+        reading!(self, |tx| {
+            let mut listing = Listing::new("links", after, limit);
+            while let Some(missing) = listing.missing() {
+                let (at, id) = listing.after();
+                let rows = tx.rows(
+                    "SELECT id, email, role, team, created_at, expires_at, used_at, withdrawn_at \
+                     FROM links WHERE kind = 'invite' \
+                     AND ($1 IS NULL OR (created_at, id) < ($1, $2)) \
+                     ORDER BY created_at DESC, id DESC LIMIT $3",
+                );
+                let rows = rows.bind(at).bind(id).bind(missing);
+                let rows: Vec<InviteRow> = rows.fetch_all(tx.connection()).await?;
+                listing.take(rows, |row| (row.4, row.0));
+            }
+            listing.records()
+        })
     }
 
-    /// Makes an invitation useless. Gives whether there is such a one: withdrawing one that was
-    /// used or withdrawn changes nothing.
+    /// Makes an invitation useless. One that was used or withdrawn stays as it is.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -164,18 +214,22 @@ impl Store {
         &self,
         invite: LinkId,
         now: DateTime<Utc>,
-    ) -> Result<bool, StoreError> {
-        writing!(self, |tx| {
-            let withdrawn = tx
-                .sql(
-                    "UPDATE links SET used_at = coalesce(used_at, $2) \
-                     WHERE id = $1 AND kind = 'invite'",
-                )
-                .bind(invite.0)
-                .bind(StoredTime(now))
-                .execute(tx.connection())
-                .await?;
-            withdrawn.rows_affected() == 1
+    ) -> Result<Withdrawal, StoreError> {
+        let used: Option<(Option<StoredTime>,)> = writing!(self, |tx| {
+            tx.rows(
+                "UPDATE links SET withdrawn_at = CASE WHEN used_at IS NULL \
+                 THEN coalesce(withdrawn_at, $2) ELSE withdrawn_at END \
+                 WHERE id = $1 AND kind = 'invite' RETURNING used_at",
+            )
+            .bind(invite.0)
+            .bind(StoredTime(now))
+            .fetch_optional(tx.connection())
+            .await?
+        })?;
+        Ok(match used {
+            Some((None,)) => Withdrawal::Withdrawn,
+            Some((Some(_),)) => Withdrawal::Used,
+            None => Withdrawal::Unknown,
         })
     }
 }
@@ -192,7 +246,7 @@ impl TryFrom<InviteRow> for InviteRecord {
     type Error = StoreError;
 
     fn try_from(row: InviteRow) -> Result<Self, StoreError> {
-        let (id, email, role, team, created_at, expires_at, used_at) = row;
+        let (id, email, role, team, created_at, expires_at, used_at, withdrawn_at) = row;
         let (email, role, team) = read_invite(email, role, team)?;
         Ok(Self {
             id: LinkId(id),
@@ -202,6 +256,7 @@ impl TryFrom<InviteRow> for InviteRecord {
             created_at: created_at.0,
             expires_at: expires_at.0,
             used_at: used_at.map(|time| time.0),
+            withdrawn_at: withdrawn_at.map(|time| time.0),
         })
     }
 }

@@ -3,13 +3,27 @@
 use chrono::{DateTime, Utc};
 use fluxgate_core::ids::OPERATOR;
 use fluxgate_core::{SessionId, Subject, UserId};
+use sqlx::types::Uuid;
 
 use super::changes::{self, note_change};
+use super::links::withdraw_resets;
 use super::session_changes::end_sessions;
 use super::time::StoredTime;
 use super::transaction::{reading, writing};
-use super::users::{FIND_USER, UserRow};
 use super::{Email, Store, StoreError, UserRecord};
+
+/// A user's row, and the hash.
+type LoginRow = (
+    Uuid,
+    Option<String>,
+    String,
+    String,
+    Option<Uuid>,
+    String,
+    StoredTime,
+    Option<StoredTime>,
+    Option<String>,
+);
 
 impl Store {
     /// Who has this address, and their password's hash, if they have one.
@@ -20,28 +34,16 @@ impl Store {
         &self,
         email: &Email,
     ) -> Result<Option<(UserRecord, Option<String>)>, StoreError> {
-        let found: Option<(UserRow, Option<String>)> = reading!(self, |tx| {
-            let row = tx.rows(FIND_USER).bind(None::<sqlx::types::Uuid>);
-            let row = row.bind(email.as_str().to_owned());
-            let row: Option<UserRow> = row.fetch_optional(tx.connection()).await?;
-            let Some(row) = row else { return Ok(None) };
-            let phc = tx.rows(FIND_PASSWORD).bind(row.0);
-            let (phc,): (Option<String>,) = phc.fetch_one(tx.connection()).await?;
-            Some((row, phc))
+        let row: Option<LoginRow> = reading!(self, |tx| {
+            let found = tx.rows(FIND_LOGIN).bind(email.as_str().to_owned());
+            found.fetch_optional(tx.connection()).await?
         })?;
-        found.map(|(row, phc)| Ok((UserRecord::try_from(row)?, phc))).transpose()
-    }
-
-    /// A user's password's hash: the outer `None` where there is no such user, the inner one where
-    /// they have no password.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn find_password(&self, user: UserId) -> Result<Option<Option<String>>, StoreError> {
-        let row: Option<(Option<String>,)> = reading!(self, |tx| {
-            tx.rows(FIND_PASSWORD).bind(user.0).fetch_optional(tx.connection()).await?
-        })?;
-        Ok(row.map(|(phc,)| phc))
+        row.map(|row| {
+            let (id, email, role, state, team, limits, created, seen, phc) = row;
+            let user = (id, email, role, state, team, limits, created, seen);
+            Ok((UserRecord::try_from(user)?, phc))
+        })
+        .transpose()
     }
 
     /// Keeps another hash of the same password, unless the password was changed meanwhile; gives
@@ -67,8 +69,8 @@ impl Store {
         })
     }
 
-    /// Sets another password and ends the user's sessions but the one to keep. Gives whether it
-    /// did: not for a user who isn't there, nor for the built-in one, nor, where a hash is
+    /// Sets another password, withdraws the links that would set it once more, and ends the user's
+    /// sessions but the one to keep. Gives whether it did: not for a user who isn't there, nor for the built-in one, nor, where a hash is
     /// expected, over another.
     ///
     /// # Errors
@@ -96,6 +98,7 @@ impl Store {
             if set.rows_affected() == 0 {
                 return Ok(false);
             }
+            withdraw_resets!(tx, user, now);
             end_sessions!(tx, user, keep, now);
             note_change!(tx, changes::USER, Subject::User(user).to_string(), now);
             true
@@ -103,4 +106,6 @@ impl Store {
     }
 }
 
-const FIND_PASSWORD: &str = "SELECT password_hash FROM users WHERE id = $1";
+/// One statement, so that an unknown address takes as long as a known one.
+const FIND_LOGIN: &str = "SELECT id, email, role, state, team, limits, created_at, last_seen_at, \
+     password_hash FROM users WHERE email = $1";

@@ -79,3 +79,21 @@ macro_rules! bring_up_to_date {
 }
 
 pub(super) use bring_up_to_date;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub mod tests {
+    use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
+
+    /// The steps by which SQLite does what a statement says.
+    pub async fn plan(statement: &str) -> Vec<String> {
+        let mut database = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        for migration in super::SQLITE {
+            sqlx::raw_sql(migration.script).execute(&mut database).await.unwrap();
+        }
+        let explained = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+        let steps = sqlx::query_as(explained).fetch_all(&mut database).await;
+        let steps: Vec<(i64, i64, i64, String)> = steps.unwrap();
+        steps.into_iter().map(|(.., step)| step).collect()
+    }
+}

@@ -8,6 +8,7 @@ use sqlx::types::Uuid;
 
 use super::changes::{self, note_change};
 use super::cursor::Cursor;
+use super::listing::Listing;
 use super::time::StoredTime;
 use super::transaction::{reading, writing};
 use super::users::{self, note_seen};
@@ -170,23 +171,24 @@ impl Store {
         idle: TimeDelta,
         now: DateTime<Utc>,
     ) -> Result<Vec<SessionRecord>, StoreError> {
-        let rows: Vec<SessionRow> = reading!(self, |tx| {
-            tx.rows(select_sessions!(
-                "WHERE s.user_id = $1 AND u.state = 'active' AND s.ended_at IS NULL \
-                 AND s.expires_at > $2 AND s.last_used_at > $3 \
-                 AND ($4 IS NULL OR (s.created_at, s.id) < ($4, $5)) \
-                 ORDER BY s.created_at DESC, s.id DESC LIMIT $6"
-            ))
-            .bind(user.0)
-            .bind(StoredTime(now))
-            .bind(StoredTime(now - idle))
-            .bind(after.map(|cursor| StoredTime(cursor.created_at)))
-            .bind(after.map(|cursor| cursor.id.0))
-            .bind(i64::from(limit))
-            .fetch_all(tx.connection())
-            .await?
-        })?;
-        rows.into_iter().map(SessionRecord::try_from).collect()
+        let after = after.map(|cursor| (StoredTime(cursor.created_at), cursor.id.0));
+        reading!(self, |tx| {
+            let mut listing = Listing::new("sessions", after, limit);
+            while let Some(missing) = listing.missing() {
+                let (at, id) = listing.after();
+                let rows = tx.rows(select_sessions!(
+                    "WHERE s.user_id = $1 AND u.state = 'active' AND s.ended_at IS NULL \
+                     AND s.expires_at > $2 AND s.last_used_at > $3 \
+                     AND ($4 IS NULL OR (s.created_at, s.id) < ($4, $5)) \
+                     ORDER BY s.created_at DESC, s.id DESC LIMIT $6"
+                ));
+                let rows = rows.bind(user.0).bind(StoredTime(now)).bind(StoredTime(now - idle));
+                let rows = rows.bind(at).bind(id).bind(missing);
+                let rows: Vec<SessionRow> = rows.fetch_all(tx.connection()).await?;
+                listing.take(rows, |row| (row.2, row.0));
+            }
+            listing.records()
+        })
     }
 }
 

@@ -8,6 +8,7 @@ use sqlx::types::Uuid;
 use super::changes::{self, note_change};
 use super::cursor::Cursor;
 use super::idempotency::claim;
+use super::listing::Listing;
 use super::time::StoredTime;
 use super::transaction::{reading, writing};
 use super::users::hold_operator;
@@ -135,18 +136,21 @@ impl Store {
         after: Option<Cursor<TeamId>>,
         limit: u32,
     ) -> Result<Vec<TeamRecord>, StoreError> {
-        let rows: Vec<TeamRow> = reading!(self, |tx| {
-            tx.rows(select_teams!(
-                "WHERE $1 IS NULL OR (created_at, id) < ($1, $2) \
-                 ORDER BY created_at DESC, id DESC LIMIT $3"
-            ))
-            .bind(after.map(|cursor| StoredTime(cursor.created_at)))
-            .bind(after.map(|cursor| cursor.id.0))
-            .bind(i64::from(limit))
-            .fetch_all(tx.connection())
-            .await?
-        })?;
-        rows.into_iter().map(TeamRecord::try_from).collect()
+        let after = after.map(|cursor| (StoredTime(cursor.created_at), cursor.id.0));
+        reading!(self, |tx| {
+            let mut listing = Listing::new("teams", after, limit);
+            while let Some(missing) = listing.missing() {
+                let (at, id) = listing.after();
+                let rows = tx.rows(select_teams!(
+                    "WHERE $1 IS NULL OR (created_at, id) < ($1, $2) \
+                     ORDER BY created_at DESC, id DESC LIMIT $3"
+                ));
+                let rows = rows.bind(at).bind(id).bind(missing);
+                let rows: Vec<TeamRow> = rows.fetch_all(tx.connection()).await?;
+                listing.take(rows, |row| (row.3, row.0));
+            }
+            listing.records()
+        })
     }
 
     /// Changes what is given, and tells the other replicas.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::query::{Query, QueryAs};
-use sqlx::{Connection, Database, Pool, SqlSafeStr, Transaction};
+use sqlx::{Connection, Database, Pool, QueryBuilder, SqlSafeStr, Transaction};
 use tokio::time::{Instant, timeout_at};
 
 use super::StoreError;
@@ -57,6 +57,11 @@ where
     /// A statement; parameters are `$1`, `$2`, …, in both dialects.
     pub fn sql(&self, text: &'static str) -> Query<'static, DB, DB::Arguments> {
         sqlx::query(text).persistent(self.prepared == Prepared::Kept)
+    }
+
+    /// A statement whose text is put together, of parts of ours and values that are bound.
+    pub fn builder(&self, begin: &'static str) -> QueryBuilder<DB> {
+        QueryBuilder::new(begin)
     }
 
     /// A statement that answers with rows of a tuple.

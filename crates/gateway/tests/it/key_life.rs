@@ -169,7 +169,7 @@ async fn a_changed_key_takes_effect_at_once() {
         (json!({"models": vec!["x"; 65]}), "`models`"),
         (json!({"ips": ["10.0.0.0/99"]}), "`ips[0]`"),
         (json!({"limits": {"requests_per_min": 0}}), "`limits.requests_per_min`"),
-        (json!({"limits": {"burst": 1}}), "burst"),
+        (json!({"limits": {"burst": 1}}), "`limits`: unknown member"),
         (json!({"end_user_header": "authorization"}), "`end_user_header`"),
         (json!({"end_user_header": "a b"}), "`end_user_header`"),
         (json!({"expires_at": "2001-01-01T00:00:00Z"}), "`expires_at`"),

@@ -171,7 +171,7 @@ async fn a_stranger_who_guesses_keeps_nobody_elses_new_key_out() {
 
 #[tokio::test]
 async fn behind_a_trusted_proxy_each_client_has_a_budget_of_guesses_and_else_none_is_believed() {
-    for (trusted, other_client) in [("127.0.0.0/8", 401), ("192.0.2.0/24", 503)] {
+    for (trusted, believed) in [("127.0.0.0/8", true), ("192.0.2.0/24", false)] {
         let stack = Plan::default().set("listen.trusted_proxies", trusted).start().await;
         let guess = async |number, told: &str| {
             let authorization = format!("Bearer {}", forged_key(number));
@@ -183,7 +183,12 @@ async fn behind_a_trusted_proxy_each_client_has_a_budget_of_guesses_and_else_non
             number += 1;
             assert!(number < 1_000, "its budget is spent at last");
         }
-        assert_eq!(guess(number + 1, "203.0.113.9, 198.51.100.2").await, other_client);
+        // Several: in the time that one takes, a guess more may have become free.
+        let mut refused = false;
+        for more in 1..=20 {
+            refused |= guess(number + more, "203.0.113.9, 198.51.100.2").await == 503;
+        }
+        assert_eq!(refused, !believed);
     }
 }
 

@@ -79,7 +79,7 @@ async fn what_cant_be_a_key_is_refused_by_name() {
         (json!({ "name": "" }), "`name`"),
         (json!({ "name": "x".repeat(65) }), "`name`"),
         (json!({ "name": "a\nb" }), "`name`"),
-        (json!({ "name": "x", "colour": "red" }), "colour"),
+        (json!({ "name": "x", "colour": "red" }), "unknown member, expected one of `name`"),
         (json!({ "name": "x", "scopes": ["everything"] }), "`scopes[0]`"),
         (json!({ "name": "x", "limits": { "concurrent": 0 } }), "`limits.concurrent`"),
         (json!({ "name": "x", "expires_at": "2020-01-01T00:00:00Z" }), "`expires_at`"),

@@ -15,6 +15,8 @@ mod keys;
 mod keys_api;
 mod lifecycle;
 mod listener;
+mod odd_values;
+mod openapi;
 mod refusing_to_start;
 mod scripted_upstream;
 mod secure;

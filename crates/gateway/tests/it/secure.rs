@@ -1,5 +1,7 @@
 //! A client of the TLS listener. It trusts the certificate in the stack's data folder, and no other.
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -20,13 +22,18 @@ pub type Body = Full<Bytes>;
 
 /// A finished handshake, with these protocols offered.
 pub async fn connect(stack: &TestStack, protocols: &[&str]) -> TlsStream<TcpStream> {
-    let certificate = CertificateDer::from_pem_file(stack.folder.path().join("tls-cert.pem"));
+    connect_to(stack.tls, stack.folder.path(), protocols).await
+}
+
+/// The same with whatever listens there and has its certificate in that folder.
+pub async fn connect_to(to: SocketAddr, folder: &Path, protocols: &[&str]) -> TlsStream<TcpStream> {
+    let certificate = CertificateDer::from_pem_file(folder.join("tls-cert.pem"));
     let mut roots = rustls::RootCertStore::empty();
     roots.add(certificate.unwrap()).unwrap();
     let mut config =
         rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-    let socket = TcpStream::connect(stack.tls).await.unwrap();
+    let socket = TcpStream::connect(to).await.unwrap();
     socket.set_nodelay(true).unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     TlsConnector::from(Arc::new(config)).connect(name, socket).await.unwrap()
@@ -34,7 +41,11 @@ pub async fn connect(stack: &TestStack, protocols: &[&str]) -> TlsStream<TcpStre
 
 /// An HTTP/2 connection.
 pub async fn http2(stack: &TestStack) -> http2::SendRequest<Body> {
-    let stream = connect(stack, &["h2"]).await;
+    http2_over(connect(stack, &["h2"]).await).await
+}
+
+/// The same over a connection that is there.
+pub async fn http2_over(stream: TlsStream<TcpStream>) -> http2::SendRequest<Body> {
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
     let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
     let (sender, connection) = handshake.await.unwrap();

@@ -2,7 +2,10 @@
 
 mod cross_origin;
 mod ending;
+mod guessing;
 mod hostile_tokens;
+mod leaks;
+mod outage;
 mod people;
 mod refreshing;
 mod registering;

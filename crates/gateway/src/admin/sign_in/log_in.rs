@@ -6,7 +6,7 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use fluxgate_core::admin_api::{Grant, LogIn, UserState};
+use fluxgate_core::admin_api::{Grant, LogIn, SignIn, UserState};
 use fluxgate_core::{Reason, Secret, Subject};
 use http::StatusCode;
 use http::request::Parts;
@@ -16,16 +16,32 @@ use super::door::Door;
 use super::{log_out, opening};
 use crate::admin::audit::Upon;
 use crate::admin::problem::Problem;
+use crate::admin::refusals::{Always, Refused, ToBodies, ToStrangers};
 use crate::admin::{json_body, users};
 use crate::app::{App, SharedApp};
-use crate::auth::password::{NewPassword, Verified};
+use crate::auth::password::{Asker, NewPassword, Verified};
 use crate::store::{Email, UserRecord};
 
-/// `POST /api/v1/auth/login`.
+/// Signs in.
+///
+/// By cookie, the answer sets `__Host-fluxgate_session` (the access token) and
+/// `__Secure-fluxgate_refresh`, which no script can read, and only a page of the gateway's own may
+/// ask for it; by bearer, the tokens are in the answer.
 ///
 /// # Errors
 /// 401 `invalid_credentials`, whatever of it is wrong; 403 and 400 as [`Door::check`]; 429 and 503
 /// with `retry-after`.
+#[utoipa::path(
+    post,
+    path = "/api/v1/auth/login",
+    operation_id = "log_in",
+    tag = "sign-in",
+    request_body = LogIn,
+    responses(
+        (status = 200, description = "Signed in, by the grant that was asked for.", body = SignIn),
+        Always, ToBodies, ToStrangers, Refused<429>,
+    ),
+)]
 pub async fn log_in(
     State(app): State<SharedApp>,
     head: Parts,
@@ -59,7 +75,7 @@ pub async fn verified(
     let account = app.throttle.account(email.as_str());
     let admitted = app.throttle.admit(door.client.0.into(), account, Instant::now())?;
     tokio::time::sleep(admitted.delay()).await;
-    let (user, phc, verified) = match look(app, email, password.clone()).await {
+    let (user, phc, verified) = match look(app, email, password.clone(), admitted.asker()).await {
         Ok(seen) => seen,
         Err(problem) => {
             admitted.spared();
@@ -91,17 +107,21 @@ async fn look(
     app: &App,
     email: &Email,
     password: Secret,
+    asker: Asker,
 ) -> Result<(Option<UserRecord>, Option<String>, Verified), Problem> {
+    // A full queue costs the store nothing.
+    app.passwords.check_room(asker)?;
     let found = app.store.find_login(email).await?;
     let (user, phc) = found.map_or((None, None), |(user, phc)| (Some(user), phc));
-    let verified = app.passwords.verify(password, phc.clone()).await?;
+    let verified = app.passwords.verify(password, phc.clone(), asker).await?;
     Ok((user, phc, verified))
 }
 
 /// The same password under the cost that is configured now, and its hash as the store then has it.
 /// Where that can't be had now, the next sign-in tries again.
 async fn hash_anew(app: &App, user: &UserRecord, phc: String, password: Secret) -> String {
-    let newer = match app.passwords.hash(NewPassword::in_use(password.clone())).await {
+    let newer = match app.passwords.hash(NewPassword::in_use(password.clone()), Asker::Known).await
+    {
         Ok(newer) => newer,
         Err(error) => {
             debug!(user.id = %user.id, %error, "a password can't be hashed anew now");
@@ -122,7 +142,7 @@ async fn hash_anew(app: &App, user: &UserRecord, phc: String, password: Secret) 
 /// The hash that the store has now, where it is still of this password.
 async fn present_hash(app: &App, user: &UserRecord, password: Secret) -> Option<String> {
     let (_, phc) = app.store.find_login(user.email.as_ref()?).await.ok()??;
-    match app.passwords.verify(password, phc.clone()).await.ok()? {
+    match app.passwords.verify(password, phc.clone(), Asker::Known).await.ok()? {
         Verified::Right { .. } => phc,
         Verified::Wrong => None,
     }

@@ -15,15 +15,29 @@ use crate::admin::actor::{self, CameFrom};
 use crate::admin::audit::Upon;
 use crate::admin::json_body;
 use crate::admin::problem::Problem;
+use crate::admin::refusals::{Always, ToBodies, ToStrangers};
 use crate::app::{App, SharedApp};
 use crate::auth::cookies;
 use crate::auth::credential::{self, CredentialId};
 use crate::auth::origin::Origin;
 
-/// `POST /api/v1/auth/logout`. A session that has ended already is signed out as well.
+/// Signs out.
+///
+/// The session ends everywhere; the answer takes both cookies back. It is that of the refresh token
+/// in the body, else of what else the request shows. One that has ended already is signed out as
+/// well.
 ///
 /// # Errors
 /// 401 without any credential, 403 for another site's page.
+#[utoipa::path(
+    post,
+    path = "/api/v1/auth/logout",
+    operation_id = "log_out",
+    tag = "sign-in",
+    request_body = Option<Refresh>,
+    responses((status = 204, description = "Signed out."), Always, ToStrangers, ToBodies),
+    security((), ("bearer" = []), ("session" = [])),
+)]
 pub async fn log_out(
     State(app): State<SharedApp>,
     head: Parts,

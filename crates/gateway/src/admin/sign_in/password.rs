@@ -16,14 +16,30 @@ use crate::admin::actor::{self, Actor};
 use crate::admin::audit::Upon;
 use crate::admin::json_body;
 use crate::admin::problem::Problem;
+use crate::admin::refusals::{Always, Refused, ToBodies, ToStrangers};
 use crate::app::{App, SharedApp};
-use crate::auth::password::NewPassword;
+use crate::auth::password::{Asker, NewPassword};
 use crate::store::{Email, LinkAbout, UserRef};
 
-/// `POST /api/v1/auth/password`.
+/// Sets a password.
+///
+/// Either by the `current` one, signed in, or by the `token` of an administrator's one-time link.
+/// Every other session of the account ends.
 ///
 /// # Errors
 /// 400 for a password that can't be one; 401 for a wrong present one; 403 for a link that is used.
+#[utoipa::path(
+    post,
+    path = "/api/v1/auth/password",
+    operation_id = "set_password",
+    tag = "sign-in",
+    request_body = SetPassword,
+    responses(
+        (status = 204, description = "It is set."),
+        Always, ToStrangers, ToBodies, Refused<404>, Refused<409>, Refused<429>,
+    ),
+    security((), ("bearer" = []), ("session" = [])),
+)]
 pub async fn set(
     State(app): State<SharedApp>,
     head: Parts,
@@ -63,7 +79,7 @@ async fn change(
     let new = check_new(new, &email)?;
     // As at a log-in: who has stolen a session mustn't try passwords any faster.
     let (_, phc) = log_in::verified(app, door, &email, current).await?;
-    let new_phc = app.passwords.hash(new).await?;
+    let new_phc = app.passwords.hash(new, Asker::Known).await?;
     let changed = app.store.set_password(user, Some(&phc), &new_phc, Some(session), Utc::now());
     if !changed.await? {
         let text = "The password was changed meanwhile.";
@@ -83,7 +99,7 @@ async fn by_link(app: &App, door: &Door, token: &str, new: Secret) -> Result<Use
     let email = found.and_then(|user| user.email).ok_or_else(refused)?;
     let new = check_new(new, &email)?;
     let _slot = app.throttle.admit_hash(door.client.0.into(), std::time::Instant::now())?;
-    let phc = app.passwords.hash(new).await?;
+    let phc = app.passwords.hash(new, Asker::Known).await?;
     app.store.reset_password(&token, &phc, Utc::now()).await?.ok_or_else(refused)
 }
 

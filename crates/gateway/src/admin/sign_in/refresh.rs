@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use chrono::{SubsecRound, Utc};
-use fluxgate_core::admin_api::{Account, Grant, Refresh};
+use fluxgate_core::admin_api::{Account, Grant, Refresh, SignIn};
 use fluxgate_core::{Reason, Subject};
 use http::StatusCode;
 use http::request::Parts;
@@ -14,6 +14,7 @@ use super::door::Door;
 use super::opening::{self, Opened};
 use crate::admin::audit::Upon;
 use crate::admin::problem::Problem;
+use crate::admin::refusals::{Always, Refused, ToBodies, ToStrangers};
 use crate::admin::{STORED_DIGITS, json_body};
 use crate::app::SharedApp;
 use crate::auth::cookies;
@@ -21,11 +22,25 @@ use crate::auth::credential::CredentialId;
 use crate::auth::refresh_token::PresentedRefreshToken;
 use crate::store::Refreshed;
 
-/// `POST /api/v1/auth/refresh`: the token is in the body, else in its cookie.
+/// Goes on with a session.
+///
+/// The refresh token is in the body, else in its cookie, and works once. Tokens come back as they
+/// came: in the answer, or in both cookies.
 ///
 /// # Errors
 /// 401 for a token that isn't, or is no more, one of ours; 409 for one that was replaced within the
 /// last 10 seconds.
+#[utoipa::path(
+    post,
+    path = "/api/v1/auth/refresh",
+    operation_id = "refresh",
+    tag = "sign-in",
+    request_body = Option<Refresh>,
+    responses(
+        (status = 200, description = "The session's next tokens, by its grant.", body = SignIn),
+        Always, ToBodies, ToStrangers, Refused<409>,
+    ),
+)]
 pub async fn refresh(
     State(app): State<SharedApp>,
     head: Parts,

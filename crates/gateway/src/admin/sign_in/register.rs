@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use chrono::{SubsecRound, Utc};
-use fluxgate_core::admin_api::{Register, Role, UserState};
+use fluxgate_core::admin_api::{Register, Role, SignIn, UserState};
 use fluxgate_core::config::Registration;
 use fluxgate_core::limits::Limits;
 use fluxgate_core::{Reason, Secret, UserId};
@@ -17,15 +17,30 @@ use tracing::info;
 use super::door::Door;
 use super::opening;
 use crate::admin::problem::Problem;
+use crate::admin::refusals::{Always, Refused, ToBodies, ToStrangers};
 use crate::admin::{STORED_DIGITS, json_body, users};
 use crate::app::{App, SharedApp};
-use crate::auth::password::NewPassword;
+use crate::auth::password::{Asker, NewPassword};
 use crate::store::{Email, LinkAbout, Registered, UserRecord};
 
-/// `POST /api/v1/auth/register`.
+/// Makes an account of one's own and signs in.
+///
+/// By an invitation, or without one where anybody may. By cookie, the answer sets the session's
+/// two.
 ///
 /// # Errors
 /// 403 where nobody may, or not by this invitation; 409 where the address is taken.
+#[utoipa::path(
+    post,
+    path = "/api/v1/auth/register",
+    operation_id = "register",
+    tag = "sign-in",
+    request_body = Register,
+    responses(
+        (status = 201, description = "Signed in, by the grant that was asked for.", body = SignIn),
+        Always, ToBodies, ToStrangers, Refused<409>, Refused<429>,
+    ),
+)]
 pub async fn register(
     State(app): State<SharedApp>,
     head: Parts,
@@ -42,7 +57,7 @@ pub async fn register(
     check_welcome(&app, invite.as_ref(), &email).await?;
     let password = NewPassword::check(Secret::from(asked.password), &[email.as_str()])?;
     let slot = app.throttle.admit_hash(door.client.0.into(), Instant::now())?;
-    let phc = app.passwords.hash(password).await?;
+    let phc = app.passwords.hash(password, Asker::Stranger).await?;
     drop(slot);
     let user = UserRecord {
         id: UserId::generate(),

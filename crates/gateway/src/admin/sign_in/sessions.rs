@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Extension, Query, State};
 use chrono::Utc;
 use fluxgate_core::admin_api::{Me, Page, Session};
 use fluxgate_core::{Reason, SessionId};
@@ -12,15 +12,28 @@ use super::opening::account;
 use crate::admin::actor::Actor;
 use crate::admin::audit::Upon;
 use crate::admin::list_query::ListQuery;
+use crate::admin::path_id::PathId;
 use crate::admin::problem::Problem;
+use crate::admin::refusals::{Always, Refused, ToStrangers};
 use crate::app::SharedApp;
 use crate::auth::credential::CredentialId;
 use crate::store::{SessionRecord, UserRef};
 
-/// `GET /api/v1/auth/me`.
+/// Tells who is signed in.
 ///
 /// # Errors
 /// 401, 503.
+#[utoipa::path(
+    get,
+    path = "/api/v1/auth/me",
+    operation_id = "who_am_i",
+    tag = "sign-in",
+    responses(
+        (status = 200, description = "Who, and by which session.", body = Me),
+        Always, ToStrangers, Refused<404>,
+    ),
+    security(("bearer" = []), ("session" = [])),
+)]
 pub async fn me(
     State(app): State<SharedApp>,
     Extension(actor): Extension<Actor>,
@@ -34,10 +47,21 @@ pub async fn me(
     Ok(Json(Me { user: account(&user), session }))
 }
 
-/// `GET /api/v1/auth/sessions?limit=&cursor=`: one's own that can still be used, the newest first.
+/// Lists one's own sessions that can still be used.
+///
+/// The newest first.
 ///
 /// # Errors
 /// 400 for a query that can't be answered.
+#[utoipa::path(
+    get,
+    path = "/api/v1/auth/sessions",
+    operation_id = "list_sessions",
+    tag = "sign-in",
+    params(ListQuery),
+    responses((status = 200, description = "A page.", body = Page<Session>), Always, ToStrangers),
+    security(("bearer" = []), ("session" = [])),
+)]
 pub async fn list(
     State(app): State<SharedApp>,
     Extension(actor): Extension<Actor>,
@@ -50,14 +74,23 @@ pub async fn list(
     Ok(Json(asked.page(open.await?, SessionRecord::cursor, |record| shape(record, current))))
 }
 
-/// `DELETE /api/v1/auth/sessions/{id}`: ends one of one's own.
+/// Ends a session of one's own.
 ///
 /// # Errors
 /// 404 where it isn't.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/auth/sessions/{id}",
+    operation_id = "end_session",
+    tag = "sign-in",
+    params(("id" = SessionId, Path, description = "A session's.")),
+    responses((status = 204, description = "It has ended."), Always, ToStrangers, Refused<404>),
+    security(("bearer" = []), ("session" = [])),
+)]
 pub async fn end(
     State(app): State<SharedApp>,
     Extension(actor): Extension<Actor>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
 ) -> Result<(StatusCode, Extension<Upon>), Problem> {
     let unknown = || Problem::new(Reason::NotFound, "There is no session of yours with this id.");
     let id: SessionId = id.parse().map_err(|_| unknown())?;

@@ -6,7 +6,7 @@ use axum::response::Response;
 use chrono::Utc;
 use fluxgate_core::Reason;
 use fluxgate_core::Secret;
-use fluxgate_core::admin_api::SetUp;
+use fluxgate_core::admin_api::{SetUp, SignIn};
 use http::StatusCode;
 use http::request::Parts;
 use tracing::info;
@@ -14,15 +14,30 @@ use tracing::info;
 use super::door::Door;
 use super::opening;
 use crate::admin::problem::Problem;
+use crate::admin::refusals::{Always, Refused, ToBodies, ToStrangers};
 use crate::admin::{json_body, users};
 use crate::app::SharedApp;
-use crate::auth::password::NewPassword;
+use crate::auth::password::{Asker, NewPassword};
 use crate::store::FirstAdmin;
 
-/// `POST /api/v1/auth/setup`.
+/// Makes the first administrator and signs them in.
+///
+/// The token is of the one-time link that the gateway prints at its first start. By cookie, the
+/// answer sets the session's two.
 ///
 /// # Errors
 /// 403 for a token that isn't, or is no more, the link's.
+#[utoipa::path(
+    post,
+    path = "/api/v1/auth/setup",
+    operation_id = "set_up",
+    tag = "sign-in",
+    request_body = SetUp,
+    responses(
+        (status = 201, description = "Signed in, by the grant that was asked for.", body = SignIn),
+        Always, ToBodies, ToStrangers, Refused<409>,
+    ),
+)]
 pub async fn set_up(
     State(app): State<SharedApp>,
     head: Parts,
@@ -38,7 +53,7 @@ pub async fn set_up(
     }
     let email = users::email(&asked.email)?;
     let password = NewPassword::check(Secret::from(asked.password), &[email.as_str()])?;
-    let phc = app.passwords.hash(password).await?;
+    let phc = app.passwords.hash(password, Asker::Known).await?;
     let user = match app.store.create_first_admin(&email, &phc, Some(&token), Utc::now()).await? {
         FirstAdmin::Created(user) => user,
         FirstAdmin::Exists | FirstAdmin::TokenRefused => return Err(token_refused()),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use fluxgate_core::subject::AddressPrefix;
 
-use super::Account;
+use super::AccountTag;
 
 /// How long a log-in vouches for its address.
 const KNOWN_FOR: Duration = Duration::from_secs(30 * 24 * 3_600);
@@ -20,7 +20,7 @@ const ADDRESSES_MAX: usize = 10;
 #[derive(Default, Debug)]
 pub struct KnownGood {
     /// The last log-in last.
-    by_account: HashMap<Account, Vec<LoggedIn>>,
+    by_account: HashMap<AccountTag, Vec<LoggedIn>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -36,14 +36,14 @@ impl LoggedIn {
 }
 
 impl KnownGood {
-    pub fn has(&self, address: AddressPrefix, account: Account, now: Instant) -> bool {
+    pub fn has(&self, address: AddressPrefix, account: AccountTag, now: Instant) -> bool {
         let known = self.by_account.get(&account);
         known.is_some_and(|known| {
             known.iter().any(|known| known.address == address && known.counts(now))
         })
     }
 
-    pub fn remember(&mut self, address: AddressPrefix, account: Account, now: Instant) {
+    pub fn remember(&mut self, address: AddressPrefix, account: AccountTag, now: Instant) {
         if self.by_account.len() >= ACCOUNTS_MAX && !self.by_account.contains_key(&account) {
             self.forget_one(now);
         }
@@ -77,26 +77,31 @@ mod tests {
     #[test]
     fn an_address_is_known_for_thirty_days_for_the_account_that_logged_in() {
         let (start, mut known) = (Instant::now(), KnownGood::default());
-        known.remember(address(1), Account(1), start);
+        known.remember(address(1), AccountTag(1), start);
         let days = |days: u64| start + Duration::from_secs(days * 24 * 3_600);
-        assert!(known.has(address(1), Account(1), days(29)));
-        assert!(!known.has(address(1), Account(1), days(30)));
+        assert!(known.has(address(1), AccountTag(1), days(29)));
+        assert!(!known.has(address(1), AccountTag(1), days(30)));
         assert!(
-            !known.has(address(2), Account(1), start) && !known.has(address(1), Account(2), start)
+            !known.has(address(2), AccountTag(1), start)
+                && !known.has(address(1), AccountTag(2), start)
         );
-        known.remember(address(1), Account(1), days(29));
-        assert!(known.has(address(1), Account(1), days(58)), "it begins anew");
+        known.remember(address(1), AccountTag(1), days(29));
+        assert!(known.has(address(1), AccountTag(1), days(58)), "it begins anew");
     }
 
     #[test]
     fn who_logs_in_from_many_addresses_pushes_out_only_their_own() {
         let (start, mut known) = (Instant::now(), KnownGood::default());
-        known.remember(address(1), Account(1), start);
+        known.remember(address(1), AccountTag(1), start);
         for number in 0..100 {
-            known.remember(address(number), Account(2), start + Duration::from_secs(number.into()));
+            known.remember(
+                address(number),
+                AccountTag(2),
+                start + Duration::from_secs(number.into()),
+            );
         }
-        assert!(known.has(address(1), Account(1), start));
-        let kept = (0..100).filter(|number| known.has(address(*number), Account(2), start));
+        assert!(known.has(address(1), AccountTag(1), start));
+        let kept = (0..100).filter(|number| known.has(address(*number), AccountTag(2), start));
         assert!(kept.eq(90..100), "the last ten");
     }
 
@@ -104,11 +109,12 @@ mod tests {
     fn the_accounts_remembered_are_bounded() {
         let (start, mut known) = (Instant::now(), KnownGood::default());
         for number in 0..=ACCOUNTS_MAX as u64 {
-            known.remember(address(1), Account(number), start + Duration::from_millis(number));
+            known.remember(address(1), AccountTag(number), start + Duration::from_millis(number));
         }
         assert_eq!(known.by_account.len(), ACCOUNTS_MAX);
         assert!(
-            !known.has(address(1), Account(0), start) && known.has(address(1), Account(1), start)
+            !known.has(address(1), AccountTag(0), start)
+                && known.has(address(1), AccountTag(1), start)
         );
     }
 }

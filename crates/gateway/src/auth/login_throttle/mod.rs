@@ -2,14 +2,16 @@
 //!
 //! Three things are counted, and none of them is ever locked for good:
 //!
-//! - an address and an account together: after a few failures each further attempt waits;
+//! - an address and an account together: after a few failures each further attempt has to wait. From
+//!   an address where the account logged in well it is *delayed* by a few seconds instead, as others
+//!   there may fail on purpose;
 //! - an address: whoever tries many accounts from one waits. Accounts that logged in well from there
 //!   don't: an office has one address;
 //! - an account that is guessed at from many addresses: its attempts are *delayed*, never refused.
 //!   From an address where it logged in well they aren't even that.
 //!
 //! So a stranger can't keep an owner out: what others fail at elsewhere doesn't reach a known
-//! address, and a new one waits for seconds at most. An account that doesn't exist is treated as any
+//! address, what they fail at there delays her by seconds, and a new one waits for seconds at most. An account that doesn't exist is treated as any
 //! other, and no address of mail is kept.
 //!
 //! It knows no clock, and waits for nothing itself.
@@ -27,6 +29,8 @@ use fluxgate_core::subject::AddressPrefix;
 
 use state::State;
 
+use super::password::Asker;
+
 /// See the module.
 #[derive(Debug)]
 pub struct LoginThrottle {
@@ -35,9 +39,9 @@ pub struct LoginThrottle {
     state: Mutex<State>,
 }
 
-/// An account by what it is called, whether or not it exists.
+/// A hash of what an account is called, whether or not it exists.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Account(u64);
+pub struct AccountTag(u64);
 
 /// An attempt that may be made. It counts as failed, even where it is dropped without a word: else
 /// whoever leaves before the answer would guess for nothing.
@@ -63,8 +67,6 @@ pub struct AdmittedHash<'a> {
 pub struct Throttled {
     pub retry_after: Duration,
     pub reason: ThrottleReason,
-    /// The first refusal of this wait: the others are the same event.
-    pub first: bool,
 }
 
 /// Whose doing a refusal is.
@@ -79,7 +81,7 @@ pub enum ThrottleReason {
 #[derive(Clone, Copy, Debug)]
 struct Attempt {
     address: AddressPrefix,
-    account: Account,
+    account: AccountTag,
     /// The account logged in well from the address before.
     known: bool,
 }
@@ -100,8 +102,8 @@ impl Default for LoginThrottle {
 impl LoginThrottle {
     /// The account of an address of mail, as [`crate::store::Email`] writes it.
     #[must_use]
-    pub fn account(&self, email: &str) -> Account {
-        Account(self.key.hash_one(email))
+    pub fn account(&self, email: &str) -> AccountTag {
+        AccountTag(self.key.hash_one(email))
     }
 
     /// Whether somebody at `address` may try a password of `account` now; if so, after
@@ -112,7 +114,7 @@ impl LoginThrottle {
     pub fn admit(
         &self,
         address: AddressPrefix,
-        account: Account,
+        account: AccountTag,
         now: Instant,
     ) -> Result<Admitted<'_>, Throttled> {
         let (attempt, delay) = self.lock().admit(address, account, now)?;
@@ -138,6 +140,12 @@ impl LoginThrottle {
 }
 
 impl Admitted<'_> {
+    /// In whose place the password waits to be hashed.
+    #[must_use]
+    pub const fn asker(&self) -> Asker {
+        if self.attempt.known { Asker::Known } else { Asker::Stranger }
+    }
+
     /// How long to wait before the password is hashed: at most five seconds.
     #[must_use]
     pub const fn delay(&self) -> Duration {

@@ -7,13 +7,17 @@ use std::time::{Duration, Instant};
 use fluxgate_core::subject::AddressPrefix;
 
 use super::known_good::KnownGood;
-use super::tally::{self, Rule, Tallies};
-use super::{Account, Attempt, Outcome, ThrottleReason, Throttled};
-use crate::auth::guesses::{Purse, Rate};
+use super::tally::{Rule, Tallies, Tally};
+use super::{AccountTag, Attempt, Outcome, ThrottleReason, Throttled};
+use crate::auth::purse::{Purse, Rate};
 
 /// A few typing errors are free; then an address gets one guess a minute at an account.
 const OF_A_PAIR: Rule =
     Rule { free: 5, first: Duration::from_secs(1), longest: Duration::from_secs(60) };
+/// Where the account logged in well: whoever shares the owner's address fails for her, so that this is
+/// a delay and no refusal.
+const OF_A_KNOWN_PAIR: Rule =
+    Rule { free: 5, first: Duration::from_secs(1), longest: Duration::from_secs(5) };
 /// Room for the mistakes of an office; then everybody new there shares two guesses a minute.
 const OF_AN_ADDRESS: Rule =
     Rule { free: 50, first: Duration::from_secs(1), longest: Duration::from_secs(30) };
@@ -24,14 +28,15 @@ const OF_AN_ACCOUNT: Rule =
 
 /// Attempts of one address at a time, where it isn't known good for the account.
 const IN_FLIGHT_OF_AN_ADDRESS_MAX: u32 = 8;
+/// Attempts at an account at a time from an address where it is: one person's, and with the longest
+/// delay fewer than two guesses a second. Nobody takes the known ones' room with one account.
+const IN_FLIGHT_OF_A_KNOWN_PAIR_MAX: u32 = 8;
 /// Attempts at a time in all: a few megabytes of requests that wait.
 const IN_FLIGHT_MAX: u32 = 512;
 /// Of these, for addresses that are known good alone: strangers can't take them all.
 const IN_FLIGHT_KEPT_FOR_KNOWN: u32 = 64;
 /// An attempt takes a fraction of a second, and with the longest delay five.
 const IN_FLIGHT_RETRY_AFTER: Duration = Duration::from_secs(1);
-/// While one refusal for want of room follows another, it is told so seldom.
-const NO_ROOM_TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// What a stranger may have hashed of new passwords: an office signs up at once, a script doesn't
 /// keep a core busy.
@@ -47,14 +52,13 @@ const PURSES_MAX: usize = 10_000;
 /// See the module.
 #[derive(Debug)]
 pub struct State {
-    pairs: Tallies<(AddressPrefix, Account)>,
+    pairs: Tallies<(AddressPrefix, AccountTag)>,
     /// In flight are those alone that aren't known good.
     addresses: Tallies<AddressPrefix>,
-    accounts: Tallies<Account>,
+    accounts: Tallies<AccountTag>,
     known_good: KnownGood,
     purses: HashMap<AddressPrefix, Purse>,
     in_flight: u32,
-    busy_told_until: Option<Instant>,
 }
 
 impl State {
@@ -66,35 +70,58 @@ impl State {
             known_good: KnownGood::default(),
             purses: HashMap::new(),
             in_flight: 0,
-            busy_told_until: None,
         }
     }
 
     pub fn admit(
         &mut self,
         address: AddressPrefix,
-        account: Account,
+        account: AccountTag,
         now: Instant,
     ) -> Result<(Attempt, Duration), Throttled> {
         let known = self.known_good.has(address, account, now);
-        hold(&OF_A_PAIR, &mut self.pairs, (address, account), now)?;
-        if !known {
-            hold(&OF_AN_ADDRESS, &mut self.addresses, address, now)?;
-            self.find_room_of_address(address, now)?;
-        }
-        let kept = if known { 0 } else { IN_FLIGHT_KEPT_FOR_KNOWN };
-        self.find_room(IN_FLIGHT_MAX - kept, now)?;
-
+        let delay = if known {
+            self.admit_known(address, account, now)?
+        } else {
+            self.admit_stranger(address, account, now)?
+        };
         self.in_flight += 1;
         self.pairs.of((address, account), now).begin();
-        if known {
-            return Ok((Attempt { address, account, known }, Duration::ZERO));
-        }
+        Ok((Attempt { address, account, known }, delay))
+    }
+
+    fn admit_known(
+        &self,
+        address: AddressPrefix,
+        account: AccountTag,
+        now: Instant,
+    ) -> Result<Duration, Throttled> {
+        let delay = match self.pairs.get((address, account)) {
+            Some(pair) if pair.in_flight() >= IN_FLIGHT_OF_A_KNOWN_PAIR_MAX => {
+                return Err(no_room(ThrottleReason::TooMany));
+            }
+            Some(pair) => OF_A_KNOWN_PAIR.wait_left(pair, now),
+            None => Duration::ZERO,
+        };
+        self.find_room(IN_FLIGHT_MAX)?;
+        Ok(delay)
+    }
+
+    fn admit_stranger(
+        &mut self,
+        address: AddressPrefix,
+        account: AccountTag,
+        now: Instant,
+    ) -> Result<Duration, Throttled> {
+        hold(&OF_A_PAIR, &self.pairs, (address, account), now)?;
+        hold(&OF_AN_ADDRESS, &self.addresses, address, now)?;
+        self.find_room_of_address(address)?;
+        self.find_room(IN_FLIGHT_MAX - IN_FLIGHT_KEPT_FOR_KNOWN)?;
         self.addresses.of(address, now).begin();
         let tally = self.accounts.of(account, now);
         let delay = OF_AN_ACCOUNT.wait(tally, now);
         tally.begin();
-        Ok((Attempt { address, account, known }, delay))
+        Ok(delay)
     }
 
     pub fn end(&mut self, Attempt { address, account, known }: Attempt, outcome: Outcome) {
@@ -119,15 +146,13 @@ impl State {
     }
 
     pub fn admit_hash(&mut self, address: AddressPrefix, now: Instant) -> Result<(), Throttled> {
-        self.find_room_of_address(address, now)?;
-        self.find_room(IN_FLIGHT_MAX - IN_FLIGHT_KEPT_FOR_KNOWN, now)?;
+        self.find_room_of_address(address)?;
+        self.find_room(IN_FLIGHT_MAX - IN_FLIGHT_KEPT_FOR_KNOWN)?;
         if let Some(purse) = self.purse(address, now) {
             let missing = 1.0 - purse.left(now);
             if missing > 0.0 {
                 let retry_after = Duration::from_secs_f64(missing / NEW_PASSWORDS.per_s);
-                let tally = self.addresses.of(address, now);
-                let first = tally.is_first_refusal(retry_after, now);
-                return Err(Throttled { retry_after, reason: ThrottleReason::TooMany, first });
+                return Err(Throttled { retry_after, reason: ThrottleReason::TooMany });
             }
             purse.spend(now);
         }
@@ -141,27 +166,19 @@ impl State {
         self.addresses.end(address);
     }
 
-    fn find_room_of_address(
-        &mut self,
-        address: AddressPrefix,
-        now: Instant,
-    ) -> Result<(), Throttled> {
-        let Some(tally) = self.addresses.get(address) else { return Ok(()) };
-        if tally.in_flight() < IN_FLIGHT_OF_AN_ADDRESS_MAX {
+    fn find_room_of_address(&self, address: AddressPrefix) -> Result<(), Throttled> {
+        let in_flight = self.addresses.get(address).map_or(0, Tally::in_flight);
+        if in_flight < IN_FLIGHT_OF_AN_ADDRESS_MAX {
             return Ok(());
         }
-        let first = tally.is_first_refusal(NO_ROOM_TOLD_EVERY, now);
-        let retry_after = IN_FLIGHT_RETRY_AFTER;
-        Err(Throttled { retry_after, reason: ThrottleReason::TooMany, first })
+        Err(no_room(ThrottleReason::TooMany))
     }
 
-    fn find_room(&mut self, in_flight_max: u32, now: Instant) -> Result<(), Throttled> {
+    fn find_room(&self, in_flight_max: u32) -> Result<(), Throttled> {
         if self.in_flight < in_flight_max {
             return Ok(());
         }
-        let first = tally::is_first(&mut self.busy_told_until, NO_ROOM_TOLD_EVERY, now);
-        let retry_after = IN_FLIGHT_RETRY_AFTER;
-        Err(Throttled { retry_after, reason: ThrottleReason::Busy, first })
+        Err(no_room(ThrottleReason::Busy))
     }
 
     /// `None` where there are too many to remember one more.
@@ -180,15 +197,17 @@ impl State {
 /// Refuses what has to wait.
 fn hold<K: Copy + Eq + Hash>(
     rule: &Rule,
-    tallies: &mut Tallies<K>,
+    tallies: &Tallies<K>,
     key: K,
     now: Instant,
 ) -> Result<(), Throttled> {
-    let Some(tally) = tallies.get(key) else { return Ok(()) };
-    let retry_after = rule.wait_left(tally, now);
-    if retry_after.is_zero() {
+    let wait = tallies.get(key).map_or(Duration::ZERO, |tally| rule.wait_left(tally, now));
+    if wait.is_zero() {
         return Ok(());
     }
-    let first = tally.is_first_refusal(retry_after, now);
-    Err(Throttled { retry_after, reason: ThrottleReason::TooMany, first })
+    Err(Throttled { retry_after: wait, reason: ThrottleReason::TooMany })
+}
+
+const fn no_room(reason: ThrottleReason) -> Throttled {
+    Throttled { retry_after: IN_FLIGHT_RETRY_AFTER, reason }
 }

@@ -18,7 +18,6 @@ pub struct Tally {
     /// When the last one was counted.
     last: Instant,
     in_flight: u32,
-    told_until: Option<Instant>,
 }
 
 /// So many attempts are free; from there the wait doubles with each, up to the longest.
@@ -39,7 +38,7 @@ pub struct Tallies<K> {
 
 impl Tally {
     const fn new(now: Instant) -> Self {
-        Self { failures: 0.0, last: now, in_flight: 0, told_until: None }
+        Self { failures: 0.0, last: now, in_flight: 0 }
     }
 
     /// Failures, and with them what is in flight: it counts as failed
@@ -69,23 +68,9 @@ impl Tally {
         self.in_flight
     }
 
-    /// Whether this refusal is the first of the time that it tells to wait.
-    pub fn is_first_refusal(&mut self, wait: Duration, now: Instant) -> bool {
-        is_first(&mut self.told_until, wait, now)
-    }
-
     fn is_idle(&self, now: Instant) -> bool {
         self.in_flight == 0 && self.failures(now) < NONE_BELOW
     }
-}
-
-/// Remembers until when a refusal holds, and so whether it is told for the first time.
-pub fn is_first(told_until: &mut Option<Instant>, wait: Duration, now: Instant) -> bool {
-    let first = told_until.is_none_or(|until| now >= until);
-    if first {
-        *told_until = Some(now + wait);
-    }
-    first
 }
 
 impl Rule {
@@ -114,8 +99,8 @@ impl<K: Copy + Eq + Hash> Tallies<K> {
         Self { tallies: HashMap::new(), max }
     }
 
-    pub fn get(&mut self, key: K) -> Option<&mut Tally> {
-        self.tallies.get_mut(&key)
+    pub fn get(&self, key: K) -> Option<&Tally> {
+        self.tallies.get(&key)
     }
 
     pub fn of(&mut self, key: K, now: Instant) -> &mut Tally {

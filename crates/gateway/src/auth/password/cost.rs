@@ -51,7 +51,9 @@ impl Cost {
         Ok(hash.to_string())
     }
 
-    /// Costs the same whether or not there is a password, and whatever is given for it.
+    /// Costs the same whether or not there is a password, and whatever is given for it: over a hash
+    /// from before a raise of the cost, the rest is made up for. Only one from before a *cut* tells,
+    /// by taking longer, that there is an account, until its owner has set another password.
     pub fn verify(&self, password: &Secret, phc: Option<&str>) -> Result<Verified, PasswordError> {
         let stored = phc.map(read).transpose().map_err(PasswordError::Stored)?;
         let is_possible = (1..=*BYTES.end()).contains(&password.expose().len());
@@ -67,8 +69,30 @@ impl Cost {
             Some(stored) if fits && is_possible => {
                 Ok(Verified::Right { outdated: self.is_outdated(&stored) })
             }
-            Some(_) | None => Ok(Verified::Wrong),
+            Some(stored) => {
+                self.make_up_for(&stored, given)?;
+                Ok(Verified::Wrong)
+            }
+            None => Ok(Verified::Wrong),
         }
+    }
+
+    /// Hashes for as long as a stored hash took less than one does now. Time is in proportion to the
+    /// memory that all passes together go over (RFC 9106 §3.1.1: each pass fills all of it once).
+    fn make_up_for(&self, stored: &PasswordHash, given: &[u8]) -> Result<(), PasswordError> {
+        let passed_kib = |params: &Params| u64::from(params.m_cost()) * u64::from(params.t_cost());
+        let took = Params::try_from(stored).map_err(PasswordError::Stored)?;
+        let left = passed_kib(&self.params).saturating_sub(passed_kib(&took));
+        let left_a_pass = left / u64::from(self.params.t_cost());
+        let (passes, lanes) = (self.params.t_cost(), self.params.p_cost());
+        let left = u32::try_from(left_a_pass).ok().map(|kib| Params::new(kib, passes, lanes, None));
+        // Less than Argon2 takes is less than anybody can measure.
+        let Some(Ok(left)) = left else { return Ok(()) };
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, left);
+        let (salt, mut output) = ([0; Salt::RECOMMENDED_LENGTH], [0; Params::DEFAULT_OUTPUT_LEN]);
+        argon2
+            .hash_password_into(given, &salt, &mut output)
+            .map_err(|error| PasswordError::Hash(error.into()))
     }
 
     fn argon2(&self) -> Argon2<'static> {
@@ -152,6 +176,17 @@ mod tests {
         }
     }
 
+    /// The time of a core that a wrong password takes.
+    fn spent(cost: &Cost, password: &str, phc: Option<&str>) -> Duration {
+        let once = || {
+            let cpu_time = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap();
+            let before = cpu_time();
+            assert_eq!(cost.verify(&password.into(), phc).unwrap(), Verified::Wrong);
+            cpu_time().checked_sub(before).unwrap()
+        };
+        (0..3).map(|_| once()).min().unwrap()
+    }
+
     #[test]
     fn no_account_and_no_password_cost_what_a_wrong_one_does() {
         let cost = cost();
@@ -159,25 +194,30 @@ mod tests {
         let stored = PasswordHash::new(&phc).unwrap();
         let kind = |phc: &PasswordHash| (phc.algorithm, phc.version, phc.params.clone());
         assert_eq!(kind(&cost.decoy), kind(&stored));
-        let spent = |password: &str, phc: Option<&str>| -> Duration {
-            let once = || {
-                let cpu_time =
-                    || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap();
-                let before = cpu_time();
-                assert_eq!(cost.verify(&password.into(), phc).unwrap(), Verified::Wrong);
-                cpu_time().checked_sub(before).unwrap()
-            };
-            (0..3).map(|_| once()).min().unwrap()
-        };
-        let wrong = spent("correct horse batterz", Some(&phc));
+        let wrong = spent(&cost, "correct horse batterz", Some(&phc));
         let long = "x".repeat(100_000);
         for (password, phc) in
             [(PASSWORD, None), ("", None), ("", Some(&*phc)), (&*long, Some(&*phc)), (&*long, None)]
         {
-            let other = spent(password, phc);
+            let other = spent(&cost, password, phc);
             // A shared core is slower at times; hashing nothing would take a hundredth.
             assert!(other > wrong / 8 && other < wrong * 8, "{other:?} for {wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_wrong_password_costs_the_same_over_a_hash_from_before_a_raise() {
+        let raised = config::Argon2 { iterations: 16, ..config::Argon2::default() };
+        let (before, now) = (cost(), Cost::new(raised).unwrap());
+        let phc = phc(&before);
+        let unknown = spent(&now, PASSWORD, None);
+        for password in ["correct horse batterz", ""] {
+            // Without what is made up for, it is an eighth.
+            let outdated = spent(&now, password, Some(&phc));
+            assert!(outdated > unknown / 2 && outdated < unknown * 2, "{outdated:?} {unknown:?}");
+        }
+        let hash = spent(&before, "correct horse batterz", Some(&phc));
+        assert!(hash < unknown / 2, "it costs what it did: {hash:?} {unknown:?}");
     }
 
     #[test]

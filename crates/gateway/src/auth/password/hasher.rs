@@ -7,6 +7,7 @@
 use std::io;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -14,15 +15,29 @@ use std::time::Duration;
 
 use fluxgate_core::{Secret, config};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::cost::{Cost, Verified};
 use super::{NewPassword, PasswordError};
 
-/// Passwords that wait for a thread. One thread works them off in about four seconds: nobody waits
-/// longer for a log-in.
+/// Passwords that wait for a thread. One thread works them off in about four seconds.
 const WAITING_MAX: usize = 64;
+/// Of these, strangers': however many addresses they have, whoever is known finds a place.
+const STRANGERS_WAITING_MAX: usize = 48;
+/// A full queue before it and a slow core: whoever waits for longer has given up, or should.
+const WAIT_MAX: Duration = Duration::from_secs(10);
 /// Half of a full queue is worked off by then.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
+const BUSY: PasswordError = PasswordError::Busy { retry_after: RETRY_AFTER };
+
+/// Who waits for a password to be hashed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Asker {
+    /// Somebody who is signed in, has shown a token that only they have, or logs in from where they
+    /// did before.
+    Known,
+    Stranger,
+}
 
 type Job = Box<dyn FnOnce(&Cost) + Send>;
 
@@ -30,6 +45,20 @@ type Job = Box<dyn FnOnce(&Cost) + Send>;
 #[derive(Clone, Debug)]
 pub struct PasswordHasher {
     jobs: SyncSender<Job>,
+    strangers: Arc<AtomicUsize>,
+}
+
+/// A place in the queue. It is free again when this is dropped.
+struct Place {
+    strangers: Option<Arc<AtomicUsize>>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(strangers) = &self.strangers {
+            strangers.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
 }
 
 impl PasswordHasher {
@@ -48,8 +77,8 @@ impl PasswordHasher {
     ///
     /// # Errors
     /// [`PasswordError::Busy`] passes; any other is a fault of ours.
-    pub async fn hash(&self, password: NewPassword) -> Result<String, PasswordError> {
-        self.run(move |cost| cost.hash(&password)).await
+    pub async fn hash(&self, password: NewPassword, asker: Asker) -> Result<String, PasswordError> {
+        self.run(asker, move |cost| cost.hash(&password)).await
     }
 
     /// Checks a password against an account's hash. `None`, for an account without a password or
@@ -62,27 +91,56 @@ impl PasswordHasher {
         &self,
         password: Secret,
         phc: Option<String>,
+        asker: Asker,
     ) -> Result<Verified, PasswordError> {
-        self.run(move |cost| cost.verify(&password, phc.as_deref())).await
+        self.run(asker, move |cost| cost.verify(&password, phc.as_deref())).await
+    }
+
+    /// Whether a password would find a place in the queue: asked before anything else is done for it.
+    ///
+    /// # Errors
+    /// [`PasswordError::Busy`].
+    pub fn check_room(&self, asker: Asker) -> Result<(), PasswordError> {
+        match asker {
+            Asker::Stranger if self.strangers.load(Ordering::Acquire) >= STRANGERS_WAITING_MAX => {
+                Err(BUSY)
+            }
+            Asker::Known | Asker::Stranger => Ok(()),
+        }
     }
 
     async fn run<T: Send + 'static>(
         &self,
+        asker: Asker,
         work: impl FnOnce(&Cost) -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
+        let place = self.place(asker).ok_or(BUSY)?;
+        let (begun, has_begun) = oneshot::channel();
         let (answer, outcome) = oneshot::channel();
         let job = Box::new(move |cost: &Cost| {
+            drop(place);
             // Whoever went away gets nothing hashed.
-            if !answer.is_closed() {
+            if !answer.is_closed() && begun.send(()).is_ok() {
                 let _ = answer.send(work(cost));
             }
         });
         self.jobs.try_send(job).map_err(|refused| match refused {
-            TrySendError::Full(_) => PasswordError::Busy { retry_after: RETRY_AFTER },
+            TrySendError::Full(_) => BUSY,
             TrySendError::Disconnected(_) => PasswordError::Thread,
         })?;
+        // The wait alone: a hash that has begun takes as long as it was configured to.
+        let _ = timeout(WAIT_MAX, has_begun).await.map_err(|_| BUSY)?;
         // Gone without an answer: the work panicked.
         outcome.await.map_err(|_| PasswordError::Thread)?
+    }
+
+    fn place(&self, asker: Asker) -> Option<Place> {
+        if asker == Asker::Known {
+            return Some(Place { strangers: None });
+        }
+        let one_more = |waiting| (waiting < STRANGERS_WAITING_MAX).then_some(waiting + 1);
+        let taken = self.strangers.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more);
+        taken.ok().map(|_| Place { strangers: Some(Arc::clone(&self.strangers)) })
     }
 
     fn with_threads(
@@ -98,7 +156,7 @@ impl PasswordHasher {
             named.spawn(move || work_off(&waiting, &cost))
         };
         let threads = (0..threads).map(spawn).collect::<io::Result<_>>()?;
-        Ok((Self { jobs }, threads))
+        Ok((Self { jobs, strangers: Arc::default() }, threads))
     }
 }
 
@@ -131,130 +189,4 @@ fn lower_priority() {}
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
-mod tests {
-    use std::pin::Pin;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::mpsc;
-    use std::task::{Context, Waker};
-
-    use super::*;
-
-    type Outcome = Result<(), PasswordError>;
-
-    /// A test that fails ends all the same.
-    const WITHIN: Duration = Duration::from_secs(20);
-
-    fn one_thread() -> (PasswordHasher, JoinHandle<()>) {
-        let (hasher, mut threads) =
-            PasswordHasher::with_threads(config::Argon2::default(), 1).unwrap();
-        (hasher, threads.pop().unwrap())
-    }
-
-    /// Keeps the one thread at work until the sender is dropped.
-    async fn occupy(hasher: &PasswordHasher) -> mpsc::Sender<()> {
-        let (release, held) = mpsc::channel();
-        let (begun, has_begun) = oneshot::channel();
-        let hasher = hasher.clone();
-        tokio::spawn(async move {
-            let work = move |_: &Cost| {
-                let _ = begun.send(());
-                let _ = held.recv_timeout(WITHIN);
-                Ok(())
-            };
-            hasher.run(work).await
-        });
-        has_begun.await.unwrap();
-        release
-    }
-
-    #[tokio::test]
-    async fn a_password_that_was_hashed_is_right_and_another_wrong() {
-        let hasher = PasswordHasher::start(config::Argon2::default()).unwrap();
-        let password = NewPassword::check("correct horse battery".into(), &[]).unwrap();
-        let phc = hasher.hash(password).await.unwrap();
-        let verify = async |text: &str, phc: Option<&str>| {
-            hasher.verify(text.into(), phc.map(Into::into)).await
-        };
-        let right = verify("correct horse battery", Some(&phc)).await.unwrap();
-        assert_eq!(right, Verified::Right { outdated: false });
-        assert_eq!(verify("correct horse batterz", Some(&phc)).await.unwrap(), Verified::Wrong);
-        assert_eq!(verify("correct horse battery", None).await.unwrap(), Verified::Wrong);
-        let unreadable = verify("correct horse battery", Some("$argon2id$")).await;
-        assert!(matches!(unreadable, Err(PasswordError::Stored(_))));
-    }
-
-    /// Asks, and is in the queue.
-    fn ask<'a>(
-        asking: impl Future<Output = Outcome> + 'a,
-    ) -> Pin<Box<dyn Future<Output = Outcome> + 'a>> {
-        let mut asking = Box::pin(asking);
-        assert!(asking.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-        asking
-    }
-
-    #[tokio::test]
-    async fn a_full_queue_is_busy_at_once_and_takes_the_next_when_it_has_room() {
-        let (hasher, _thread) = one_thread();
-        let release = occupy(&hasher).await;
-        let waiting: Vec<_> = (0..WAITING_MAX).map(|_| ask(hasher.run(|_| Ok(())))).collect();
-        let refused = hasher.run(|_| Ok(())).await;
-        assert!(matches!(refused, Err(PasswordError::Busy { retry_after: RETRY_AFTER })));
-        drop(release);
-        for one in waiting {
-            one.await.unwrap();
-        }
-        hasher.run(|_| Ok(())).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn nothing_is_hashed_for_whoever_went_away() {
-        let (hasher, _thread) = one_thread();
-        let release = occupy(&hasher).await;
-        let hashed = Arc::new(AtomicUsize::new(0));
-        let counted = || {
-            let hashed = Arc::clone(&hashed);
-            ask(hasher.run(move |_| {
-                hashed.fetch_add(1, Ordering::Relaxed);
-                Ok(())
-            }))
-        };
-        let (leaves, stays) = (counted(), counted());
-        drop(leaves);
-        drop(release);
-        stays.await.unwrap();
-        assert_eq!(hashed.load(Ordering::Relaxed), 1);
-    }
-
-    #[tokio::test]
-    async fn a_panic_fails_its_asker_and_the_thread_goes_on() {
-        let (hasher, _thread) = one_thread();
-        let failed: Result<(), _> = hasher.run(|_| panic!("on purpose")).await;
-        assert!(matches!(failed, Err(PasswordError::Thread)));
-        hasher.run(|_| Ok(())).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn the_threads_end_with_the_last_handle() {
-        let (hasher, threads) = PasswordHasher::with_threads(config::Argon2::default(), 3).unwrap();
-        let other = hasher.clone();
-        drop(hasher);
-        other.run(|_| Ok(())).await.unwrap();
-        assert!(threads.iter().all(|thread| !thread.is_finished()));
-        drop(other);
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
-    }
-
-    #[cfg(target_os = "linux")]
-    #[tokio::test]
-    async fn the_threads_are_named_and_get_the_time_that_nobody_else_needs() {
-        let (hasher, _thread) = one_thread();
-        let seen = hasher.run(|_| {
-            let own = Some(rustix::thread::gettid());
-            let name = thread::current().name().map(str::to_owned);
-            Ok((name, rustix::process::getpriority_process(own).unwrap()))
-        });
-        assert_eq!(seen.await.unwrap(), (Some("hash-0".to_owned()), 19));
-        let own = Some(rustix::thread::gettid());
-        assert!(rustix::process::getpriority_process(own).unwrap() < 19, "nobody else's");
-    }
-}
+mod tests;

@@ -12,7 +12,7 @@ use fluxgate_core::Secret;
 use thiserror::Error;
 
 pub use cost::Verified;
-pub use hasher::PasswordHasher;
+pub use hasher::{Asker, PasswordHasher};
 
 /// Bytes of a password: long enough to need no rules about its characters, short enough that
 /// hashing one costs what it should.

@@ -7,6 +7,7 @@ use super::people::{self, LOGIN, ME, PASSWORD, SET_PASSWORD, code, post, with};
 
 const REGISTER: &str = "/api/v1/auth/register";
 const INVITES: &str = "/api/v1/admin/invites";
+const DISABLED: &str = r#"{"state":"disabled"}"#;
 
 fn registration(mode: &str) -> Plan {
     Plan::default().set("auth.registration", mode)
@@ -84,6 +85,9 @@ async fn an_invitation_makes_one_user_with_its_role_and_team() {
     let user = &answer.json()["user"];
     assert_eq!((&user["role"], &user["team"]), (&json!("admin"), &team["id"]));
     assert_eq!(code(&register("ada@example.org", Some(&token_of(&link))).await), "invalid_token");
+    let used = list.json()["items"][0]["id"].as_str().unwrap().to_owned();
+    let answer = stack.operator("DELETE", &format!("{INVITES}/{used}"), "").await;
+    assert_eq!((answer.status, code(&answer).as_str()), (409, "conflict"), "it was used");
     // One that was withdrawn is none.
     let made = stack.operator("POST", INVITES, "").await.json();
     let path = format!("{INVITES}/{}", made["id"].as_str().unwrap());
@@ -102,6 +106,30 @@ async fn an_invitation_makes_one_user_with_its_role_and_team() {
         let answer = stack.operator("POST", INVITES, &body.to_string()).await;
         assert_eq!((answer.status, code(&answer).as_str()), (400, "invalid_request"), "{body}");
     }
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn links_of_whoever_is_no_administrator_any_more_are_none() {
+    let mut stack = registration("invite").start().await;
+    let user = people::make(&stack, "ada@example.org", "member").await;
+    let eve = people::make(&stack, "eve@example.org", "admin").await;
+    people::make(&stack, "bob@example.org", "admin").await;
+    let token = people::sign_in(&stack, "eve@example.org").await.access_token;
+    let made = with(stack.clear, &token, "POST", INVITES, r#"{"role":"admin"}"#).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let invite = token_of(made.json()["link"].as_str().unwrap());
+    let path = format!("/api/v1/admin/users/{user}/reset");
+    let reset = with(stack.clear, &token, "POST", &path, "").await.json();
+    let reset = token_of(reset["link"].as_str().unwrap());
+    let path = format!("/api/v1/admin/users/{eve}");
+    assert_eq!(stack.operator("PATCH", &path, r#"{"role":"member"}"#).await.status, 200);
+    let asked = json!({ "email": "mallory@example.org", "password": PASSWORD, "invite": invite });
+    let answer = post(stack.clear, REGISTER, &[], &asked).await;
+    assert_eq!((answer.status, code(&answer).as_str()), (403, "invalid_token"));
+    let asked = json!({ "token": reset, "new": "another horse battery" });
+    let answer = post(stack.clear, SET_PASSWORD, &[], &asked).await;
+    assert_eq!((answer.status, code(&answer).as_str()), (403, "invalid_token"));
     stack.stop().await;
 }
 
@@ -132,5 +160,10 @@ async fn a_reset_link_sets_a_password_once_and_ends_every_session() {
         post(stack.clear, LOGIN, &[], &asked).await.status
     };
     assert_eq!((log_in(PASSWORD).await, log_in("another horse battery").await), (401, 200));
+
+    let disabled = stack.operator("PATCH", &format!("/api/v1/admin/users/{user}"), DISABLED).await;
+    assert_eq!(disabled.status, 200);
+    let answer = stack.operator("POST", &path, "").await;
+    assert_eq!((answer.status, code(&answer).as_str()), (409, "conflict"));
     stack.stop().await;
 }

@@ -37,6 +37,12 @@ async fn members_manage_their_own_keys_and_no_others() {
         list["items"].as_array().unwrap().len()
     };
     assert_eq!((count(&ada).await, count(&bob).await, count(&eve).await), (3, 0, 4));
+    // As many as anybody needs.
+    for _ in 0..100 {
+        with(stack.clear, &bob, "POST", KEYS, r#"{"name":"x"}"#).await;
+    }
+    let answer = with(stack.clear, &bob, "POST", KEYS, r#"{"name":"x"}"#).await;
+    assert_eq!((answer.status, code(&answer).as_str()), (409, "conflict"));
     let path = format!("{KEYS}/{id}");
     for (method, path, body) in [
         ("PATCH", path.clone(), r#"{"name":"his"}"#),

@@ -5,7 +5,7 @@ use fluxgate_core::UserId;
 use fluxgate_core::admin_api::{KeySettings, UpdateKey, UserState};
 use fluxgate_core::ids::OPERATOR;
 use fluxgate_gateway::store::{
-    ChangeOf, CreateOutcome, KeyRecord, Revocation, Rotation, UserRecord, UserUpdate,
+    ChangeOf, CreateOutcome, KeyRecord, NewKeyRecord, Revocation, Rotation, UserRecord, UserUpdate,
 };
 use futures_util::future::join_all;
 
@@ -32,6 +32,7 @@ on_each_store! {
     a_key_that_has_ended_gets_no_new_secret,
     the_newest_use_is_kept,
     a_keys_owner_may_be_disabled,
+    keys_that_can_be_used_are_counted,
 }
 
 async fn a_key_is_found_as_it_was_made(fresh: Fresh) {
@@ -293,4 +294,18 @@ async fn a_keys_owner_may_be_disabled(fresh: Fresh) {
     fresh.store.update_user(owner, update, at(1)).await.unwrap();
     let record = fresh.store.find_key(&key_id("a")).await.unwrap().unwrap();
     assert_eq!(record.owner_state, UserState::Disabled);
+}
+
+async fn keys_that_can_be_used_are_counted(fresh: Fresh) {
+    let bob = super::users::make_member(&fresh.store, "bob", 0).await;
+    for (id, expires_at) in [("a", None), ("b", Some(at(10))), ("c", None), ("d", Some(at(20)))] {
+        let new = NewKeyRecord { owner: bob, expires_at, ..new_key(id, at(0)) };
+        fresh.store.create_key(new, OPERATOR, None).await.unwrap();
+    }
+    fresh.store.create_key(new_key("e", at(0)), OPERATOR, None).await.unwrap();
+    fresh.store.revoke_key(&key_id("c"), at(1)).await.unwrap();
+    for (second, open) in [(9, 3), (10, 2), (20, 1)] {
+        assert_eq!(fresh.store.count_open_keys(bob, at(second)).await.unwrap(), open);
+    }
+    assert_eq!(fresh.store.count_open_keys(UserId::generate(), at(0)).await.unwrap(), 0);
 }

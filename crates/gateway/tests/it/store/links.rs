@@ -3,10 +3,12 @@
 use fluxgate_core::admin_api::{Role, UserState};
 use fluxgate_core::ids::OPERATOR;
 use fluxgate_core::{LinkId, UserId};
-use fluxgate_gateway::store::{InviteRecord, LinkAbout, LinkCreation, NewLink, Store, UserUpdate};
+use fluxgate_gateway::store::{
+    InviteRecord, LinkAbout, LinkCreation, NewLink, Registered, Store, UserUpdate, Withdrawal,
+};
 
 use super::teams::make_team;
-use super::users::{email, make_member};
+use super::users::{email, make_member, member};
 use super::{Fresh, at, on_each_store};
 
 on_each_store! {
@@ -14,9 +16,10 @@ on_each_store! {
     a_repeated_create_makes_one_link,
     a_newer_reset_takes_the_place_of_the_older,
     only_a_person_gets_a_reset,
-    a_disabled_users_reset_is_useless_meanwhile,
+    a_disabled_user_gets_no_reset_and_keeps_none,
     invitations_are_listed_page_by_page,
     a_withdrawn_invitation_is_useless,
+    an_invitation_that_was_used_cant_be_withdrawn,
     an_invitation_outlives_its_team,
 }
 
@@ -94,14 +97,26 @@ async fn only_a_person_gets_a_reset(fresh: Fresh) {
     }
 }
 
-async fn a_disabled_users_reset_is_useless_meanwhile(fresh: Fresh) {
+async fn a_disabled_user_gets_no_reset_and_keeps_none(fresh: Fresh) {
     let bob = make_member(&fresh.store, "bob", 0).await;
+    let make = async |token| {
+        let reset = link(token, 0, LinkAbout::Reset { user: bob });
+        fresh.store.create_link(&reset, OPERATOR, Some("again")).await.unwrap()
+    };
     make_link(&fresh.store, 1, 0, LinkAbout::Reset { user: bob }).await;
-    for (state, is_usable) in [(UserState::Disabled, false), (UserState::Active, true)] {
+    let make_it = async |state, second| {
         let update = UserUpdate { state: Some(state), ..UserUpdate::default() };
-        fresh.store.update_user(bob, update, at(1)).await.unwrap();
-        assert_eq!(usable(&fresh, 1, 2).await.is_some(), is_usable);
-    }
+        fresh.store.update_user(bob, update, at(second)).await.unwrap();
+    };
+    make_it(UserState::Disabled, 1).await;
+    assert_eq!(usable(&fresh, 1, 2).await, None);
+    assert_eq!(make(2).await, LinkCreation::UserDisabled);
+    make_it(UserState::Active, 2).await;
+    assert_eq!(usable(&fresh, 1, 3).await, None, "it is over for good");
+    assert_eq!(usable(&fresh, 2, 3).await, None);
+    // The key is free still.
+    assert_eq!(make(3).await, LinkCreation::Created);
+    assert!(usable(&fresh, 3, 3).await.is_some());
 }
 
 async fn invitations_are_listed_page_by_page(fresh: Fresh) {
@@ -132,6 +147,7 @@ async fn invitations_are_listed_page_by_page(fresh: Fresh) {
         created_at: at(1),
         expires_at: at(1000),
         used_at: None,
+        withdrawn_at: None,
     };
     assert_eq!(listed.last(), Some(&expected));
 }
@@ -141,15 +157,31 @@ async fn a_withdrawn_invitation_is_useless(fresh: Fresh) {
     let reset = make_link(&fresh.store, 1, 0, LinkAbout::Reset { user: bob }).await;
     let invite = make_link(&fresh.store, 2, 0, open_invite()).await;
     for second in [1, 2] {
-        assert!(fresh.store.withdraw_invite(invite, at(second)).await.unwrap());
-        assert_eq!(usable(&fresh, 2, 3).await, None);
+        let withdrawal = fresh.store.withdraw_invite(invite, at(second)).await.unwrap();
+        assert_eq!(withdrawal, Withdrawal::Withdrawn);
+        assert_eq!(usable(&fresh, 2, second).await, None);
         let listed = fresh.store.list_invites(None, 10).await.unwrap();
-        assert_eq!(listed[0].used_at, Some(at(1)));
+        assert_eq!((listed[0].used_at, listed[0].withdrawn_at), (None, Some(at(1))));
     }
+    let (user, address) = member("eve", 3);
+    let late = fresh.store.register(&user, &address, "hash", Some(&[2; 32]), at(3)).await.unwrap();
+    assert_eq!(late, Registered::LinkRefused);
     for id in [reset, LinkId::generate()] {
-        assert!(!fresh.store.withdraw_invite(id, at(1)).await.unwrap());
+        let withdrawal = fresh.store.withdraw_invite(id, at(1)).await.unwrap();
+        assert_eq!(withdrawal, Withdrawal::Unknown);
     }
     assert!(usable(&fresh, 1, 3).await.is_some());
+}
+
+async fn an_invitation_that_was_used_cant_be_withdrawn(fresh: Fresh) {
+    let invite = make_link(&fresh.store, 1, 0, open_invite()).await;
+    let (user, address) = member("eve", 1);
+    let outcome = fresh.store.register(&user, &address, "hash", Some(&[1; 32]), at(1)).await;
+    assert!(matches!(outcome.unwrap(), Registered::Created(_)));
+    let withdrawal = fresh.store.withdraw_invite(invite, at(2)).await.unwrap();
+    assert_eq!(withdrawal, Withdrawal::Used);
+    let listed = fresh.store.list_invites(None, 10).await.unwrap();
+    assert_eq!((listed[0].used_at, listed[0].withdrawn_at), (Some(at(1)), None));
 }
 
 async fn an_invitation_outlives_its_team(fresh: Fresh) {

@@ -7,6 +7,7 @@ mod first_start;
 mod keys;
 mod link_uses;
 mod links;
+mod lists;
 mod passwords;
 mod postgres;
 mod refresh;
@@ -21,6 +22,7 @@ use fluxgate_core::config::Pooler;
 use fluxgate_core::ids::OPERATOR;
 use fluxgate_gateway::store::{NewKeyRecord, Store};
 use fluxgate_testkit::throwaway;
+use sqlx::{Connection, Executor, PgConnection};
 use tempfile::TempDir;
 
 /// A fresh database: its URL, and the store on it.
@@ -41,6 +43,16 @@ impl Fresh {
     pub async fn postgres(pooler: Option<Pooler>) -> Self {
         let url = throwaway::Postgres::shared().create_database();
         Self { store: open(&url, pooler).await, url, pooler, _folder: None }
+    }
+
+    /// Changes it behind the gateway's back, as another version would.
+    pub async fn execute(&self, sql: &'static str) {
+        if self.url.starts_with("sqlite:") {
+            sqlite::execute(&self.url, sql).await;
+        } else {
+            let mut connection = PgConnection::connect(&self.url).await.unwrap();
+            connection.execute(sql).await.unwrap();
+        }
     }
 
     /// As another replica opens it, or this one after a restart.

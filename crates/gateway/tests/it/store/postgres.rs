@@ -4,11 +4,14 @@ use std::time::{Duration, Instant};
 
 use fluxgate_core::config::Pooler;
 use fluxgate_core::ids::OPERATOR;
-use fluxgate_gateway::store::{Store, StoreError};
+use fluxgate_gateway::store::{AUDIT_AT_ONCE, AuditFilter, Store, StoreError};
+use fluxgate_testkit::fault_proxy::{FaultProxy, Mode};
 use fluxgate_testkit::throwaway::Postgres;
 use futures_util::future::join_all;
 use sqlx::{Connection, Executor, PgConnection};
 
+use super::audit::entry;
+use super::users::{email, make_member};
 use super::{Fresh, at, key_id, new_key, open};
 
 const INIT_SQL: &str = include_str!("../../../../../init.sql");
@@ -170,4 +173,47 @@ async fn a_statement_that_waits_for_a_lock_ends_in_time() {
     other.execute("ROLLBACK").await.unwrap();
     fresh.store.revoke_key(&key_id("a"), at(1)).await.unwrap();
     assert_eq!(fresh.store.last_change().await.unwrap(), 1);
+}
+
+/// A store whose database answers so much later, in either direction.
+async fn far_away(fresh: &Fresh, delay: Duration) -> (Store, FaultProxy) {
+    let port = Postgres::shared().port();
+    let proxy = FaultProxy::start(([127, 0, 0, 1], port).into()).await;
+    let url = fresh.url.replace(&format!(":{port}/"), &format!(":{}/", proxy.addr.port()));
+    assert_ne!(url, fresh.url);
+    let store = open(&url, None).await;
+    store.ping().await.unwrap();
+    proxy.set(Mode::Delay(delay));
+    (store, proxy)
+}
+
+#[tokio::test]
+async fn many_entries_of_the_audit_log_reach_a_database_far_away_in_time() {
+    let fresh = Fresh::postgres(None).await;
+    let (store, _proxy) = far_away(&fresh, Duration::from_millis(10)).await;
+    let entries: Vec<_> = (0..).take(AUDIT_AT_ONCE).map(|second| entry("a", second)).collect();
+    store.put_audit(&entries).await.unwrap();
+    let listed = fresh.store.list_audit(&AuditFilter::default(), None, 1_000).await.unwrap();
+    assert_eq!(listed.len(), entries.len());
+}
+
+#[tokio::test]
+async fn a_database_far_away_tells_by_its_time_no_known_address_from_an_unknown_one() {
+    const DELAY: Duration = Duration::from_millis(50);
+    let fresh = Fresh::postgres(None).await;
+    make_member(&fresh.store, "bob", 0).await;
+    let (store, _proxy) = far_away(&fresh, DELAY).await;
+    let time = async |name: &str| {
+        let address = email(name);
+        let mut least = Duration::MAX;
+        for _ in 0..4 {
+            let before = Instant::now();
+            store.find_login(&address).await.unwrap();
+            least = least.min(before.elapsed());
+        }
+        least
+    };
+    let (known, unknown) = (time("bob@example.org").await, time("eve@example.org").await);
+    // One more statement, there and back, would be two delays.
+    assert!(known.abs_diff(unknown) < DELAY, "{known:?} {unknown:?}");
 }
