@@ -11,6 +11,7 @@ pub mod router;
 
 mod middleware;
 mod proxy;
+mod refusal;
 
 mod auth;
 mod dialect;

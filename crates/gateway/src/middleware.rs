@@ -17,12 +17,13 @@ use tracing::error;
 
 use crate::admin::problem::{PROBLEM_JSON, Problem};
 use crate::auth::in_path::{self, KeyInPath};
-use crate::dialect::{Dialect, Refusal};
+use crate::dialect::Dialect;
 use crate::exchange::Exchange;
 use crate::listen::connection::ConnectionInfo;
 use crate::listen::framing::{self, Framing};
 use crate::listen::{ClientAddr, ListenerKind};
 use crate::proxy::{self, OutBody};
+use crate::refusal::Refusal;
 use crate::router::{self, Route};
 use crate::worker::Worker;
 

@@ -8,10 +8,12 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod fault_proxy;
+#[cfg(feature = "stack")]
 pub mod stack;
 pub mod throwaway;
 pub mod wire;
 
+#[cfg(feature = "stack")]
 pub use stack::{Demo, Plan, TestStack};
 
 use std::net::{Ipv4Addr, TcpListener};

@@ -21,7 +21,7 @@ use tracing::{error, warn};
 use super::audit::Upon;
 use crate::auth::login_throttle::{ThrottleReason, Throttled};
 use crate::auth::password::{PasswordError, PasswordFault};
-use crate::dialect::Refusal;
+use crate::refusal::Refusal;
 use crate::store::StoreError;
 
 pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");

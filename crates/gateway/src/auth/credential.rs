@@ -10,7 +10,7 @@ use super::access_token::{AccessTokens, TokenFault};
 use super::api_key::PresentedKey;
 use super::cookies;
 use super::in_path::KeyInPath;
-use crate::dialect::Refusal;
+use crate::refusal::Refusal;
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 

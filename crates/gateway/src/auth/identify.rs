@@ -17,8 +17,8 @@ use super::directory::Found;
 use super::in_path::KeyInPath;
 use super::origin::Origin;
 use super::principal::Principal;
-use crate::dialect::Refusal;
 use crate::listen::{ClientAddr, ListenerKind};
+use crate::refusal::Refusal;
 
 /// Until the store may be back.
 const RETRY_AFTER: Duration = Duration::from_secs(2);

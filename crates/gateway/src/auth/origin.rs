@@ -7,8 +7,8 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderName, Uri};
 use url::Url;
 
-use crate::dialect::Refusal;
 use crate::listen::ListenerKind;
+use crate::refusal::Refusal;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 

@@ -12,7 +12,8 @@ use ipnet::IpNet;
 
 use super::api_key::SecretHash;
 use super::credential::CredentialId;
-use crate::dialect::{Refusal, tagged_name};
+use crate::dialect::tagged_name;
+use crate::refusal::Refusal;
 use crate::store::{KeyRecord, SessionRecord};
 
 /// See the module.

@@ -13,7 +13,8 @@ use super::answer::Shown;
 use super::capture::{Capture, read as read_json, string_bytes, value_after};
 use super::frames::event_name;
 use super::outline::{Field, Kind, Outline};
-use super::{Ask, Expected, Refusal, estimate};
+use super::{Ask, Expected, estimate};
+use crate::refusal::Refusal;
 use crate::router::Endpoint;
 
 /// Reads a request.

@@ -12,9 +12,7 @@ pub mod outline;
 mod responses;
 pub mod translate;
 
-use std::borrow::Cow;
 use std::ops::Range;
-use std::time::Duration;
 
 use bytes::Bytes;
 use fluxgate_core::{Reason, RequestId};
@@ -24,6 +22,7 @@ pub use answer::{AnswerReader, Ending, Streamed};
 pub use ollama::{canonical_name, loaded, tagged_name};
 use outline::{Field, Kind, Outline};
 
+use crate::refusal::Refusal;
 use crate::router::Endpoint;
 
 /// A closed list: matched exhaustively wherever a dialect makes a difference.
@@ -96,36 +95,6 @@ impl Edit {
     pub fn model(at: &Range<usize>, name: &str) -> Self {
         let with = serde_json::to_vec(name).unwrap_or_default().into();
         Self { at: at.start, until: at.end, with }
-    }
-}
-
-/// A refusal on its way to the client.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Refusal {
-    pub reason: Reason,
-    /// A safe sentence: no secret, no cause of ours, nothing of the body but field names.
-    pub message: Cow<'static, str>,
-    /// The field that is meant, where it is one.
-    pub param: Option<Cow<'static, str>>,
-    pub retry_after: Option<Duration>,
-}
-
-impl Refusal {
-    #[must_use]
-    pub fn new(reason: Reason, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { reason, message: message.into(), param: None, retry_after: None }
-    }
-
-    #[must_use]
-    pub fn param(mut self, field: impl Into<Cow<'static, str>>) -> Self {
-        self.param = Some(field.into());
-        self
-    }
-
-    #[must_use]
-    pub fn retry_after(mut self, wait: Duration) -> Self {
-        self.retry_after = Some(wait);
-        self
     }
 }
 

@@ -14,7 +14,8 @@ use serde::Serialize;
 use super::answer::Shown;
 use super::capture::{Capture, read as read_json, string_bytes, value_after};
 use super::outline::{Field, Kind, Outline, Value};
-use super::{Ask, Expected, Refusal, estimate};
+use super::{Ask, Expected, estimate};
+use crate::refusal::Refusal;
 use crate::router::Endpoint;
 
 /// Reads a request.

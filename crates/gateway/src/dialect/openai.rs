@@ -15,7 +15,8 @@ use super::answer::{Shown, Streamed};
 use super::capture::{Capture, read as read_json, string_bytes, value_after, values_of};
 use super::frames::Verdict;
 use super::outline::{Field, Kind, Outline, StreamOption, Value};
-use super::{Ask, Edit, Refusal, estimate};
+use super::{Ask, Edit, estimate};
+use crate::refusal::Refusal;
 use crate::router::Endpoint;
 
 /// Reads a request.

@@ -13,7 +13,8 @@ use super::answer::Shown;
 use super::capture::{Capture, read as read_json, string_bytes, values_after};
 use super::frames::event_name;
 use super::outline::{Field, Kind, Outline};
-use super::{Ask, Expected, Refusal, estimate, openai};
+use super::{Ask, Expected, estimate, openai};
+use crate::refusal::Refusal;
 
 /// Reads a request.
 ///

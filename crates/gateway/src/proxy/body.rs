@@ -13,7 +13,8 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use crate::app::Limits;
-use crate::dialect::{Edit, Refusal};
+use crate::dialect::Edit;
+use crate::refusal::Refusal;
 
 /// What is set aside at once for a body whose length was announced, the rest as it comes: room that
 /// nobody has written to is no memory yet, so an announcement alone costs none.

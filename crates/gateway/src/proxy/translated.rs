@@ -18,8 +18,9 @@ use super::send::{
     Answer, AnswerBody, Failure, Outward, Sending, broke_off, names_stream_options, silent,
 };
 use crate::dialect::translate::{self, Asked, Lines, Request, Target, Untranslatable};
-use crate::dialect::{AnswerReader, Dialect, Framing, Refusal, Streamed};
+use crate::dialect::{AnswerReader, Dialect, Framing, Streamed};
 use crate::exchange::Exchange;
+use crate::refusal::Refusal;
 use crate::upstream::Upstream;
 use crate::upstream::http1::{AnswerHead, Body};
 

@@ -109,6 +109,8 @@ async fn look(
     password: Secret,
     asker: Asker,
 ) -> Result<(Option<UserRecord>, Option<String>, Verified), Problem> {
+    // A full queue costs the store nothing.
+    app.passwords.check_room(asker)?;
     let found = app.store.find_login(email).await?;
     let (user, phc) = found.map_or((None, None), |(user, phc)| (Some(user), phc));
     let verified = app.passwords.verify(password, phc.clone(), asker).await?;

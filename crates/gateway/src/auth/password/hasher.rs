@@ -96,6 +96,19 @@ impl PasswordHasher {
         self.run(asker, move |cost| cost.verify(&password, phc.as_deref())).await
     }
 
+    /// Whether a password would find a place in the queue: asked before anything else is done for it.
+    ///
+    /// # Errors
+    /// [`PasswordError::Busy`].
+    pub fn check_room(&self, asker: Asker) -> Result<(), PasswordError> {
+        match asker {
+            Asker::Stranger if self.strangers.load(Ordering::Acquire) >= STRANGERS_WAITING_MAX => {
+                Err(BUSY)
+            }
+            Asker::Known | Asker::Stranger => Ok(()),
+        }
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         asker: Asker,

@@ -3,7 +3,7 @@
 use fluxgate_core::Reason;
 use serde_path_to_error::Path;
 
-use crate::dialect::Refusal;
+use crate::refusal::Refusal;
 
 /// A field of a wrong type or value: "must be …".
 pub fn wrong(field: &str, expected: &str) -> Refusal {

@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 
 use super::fault::{invalid, wrong};
 use super::members::kind_of;
-use crate::dialect::Refusal;
 use crate::dialect::outline::Kind;
+use crate::refusal::Refusal;
 
 /// A message as Ollama's clients send it.
 #[derive(Deserialize)]

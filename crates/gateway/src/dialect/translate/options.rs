@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 use super::fault::wrong;
 use super::members::kind_of;
 use super::request::Writing;
-use crate::dialect::Refusal;
 use crate::dialect::outline::Kind;
+use crate::refusal::Refusal;
 
 /// `options` as they came.
 pub type Options<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;

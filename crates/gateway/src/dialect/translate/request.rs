@@ -15,8 +15,9 @@ use super::members::{Members, kind_of};
 use super::messages::{self, Message};
 use super::shared_fields::{Common, present};
 use super::spelling::other_letters;
+use crate::dialect::Edit;
 use crate::dialect::outline::Kind;
-use crate::dialect::{Edit, Refusal};
+use crate::refusal::Refusal;
 use crate::router::Endpoint;
 
 const CHAT: &str = "/v1/chat/completions";

@@ -8,8 +8,8 @@ use super::fault::{invalid, wrong};
 use super::members::kind_of;
 use super::options::{self, Options};
 use super::request::Writing;
-use crate::dialect::Refusal;
 use crate::dialect::outline::Kind;
+use crate::refusal::Refusal;
 
 /// See the module.
 #[derive(Deserialize)]

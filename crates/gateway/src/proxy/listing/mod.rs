@@ -19,7 +19,8 @@ use tokio::task::JoinSet;
 
 use super::{OutBody, choose, no_such_model};
 use crate::auth::principal::Principal;
-use crate::dialect::{Dialect, Refusal};
+use crate::dialect::Dialect;
+use crate::refusal::Refusal;
 use crate::router::{self, Endpoint};
 use crate::upstream::catalog::{Model, Offer, Snapshot};
 use crate::upstream::{Kind, Upstream, discovery};
