@@ -1,7 +1,7 @@
 //! Passwords: which ones a new account may have, and how they are kept. It knows nothing of users,
 //! routes or stores.
 
-mod common;
+mod blocklist;
 mod cost;
 mod hasher;
 
@@ -72,7 +72,7 @@ impl NewPassword {
         if names.iter().copied().chain(locals).any(|name| is_repeated_name(text, name)) {
             return Err(PasswordFault::OwnName);
         }
-        if common::is_common(text) {
+        if blocklist::is_common(text) {
             return Err(PasswordFault::Common);
         }
         Ok(Self(password))

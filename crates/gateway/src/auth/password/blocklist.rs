@@ -7,9 +7,9 @@
 use std::sync::LazyLock;
 
 /// Of 15 bytes and more: what a new password could be.
-static COMMON: LazyLock<Vec<&str>> = LazyLock::new(|| entries(include_str!("common.txt")));
+static COMMON: LazyLock<Vec<&str>> = LazyLock::new(|| entries(include_str!("blocklist.txt")));
 /// Shorter ones, which many people lengthen by writing them again.
-static STEMS: LazyLock<Vec<&str>> = LazyLock::new(|| entries(include_str!("common_stems.txt")));
+static STEMS: LazyLock<Vec<&str>> = LazyLock::new(|| entries(include_str!("blocklist_stems.txt")));
 /// The longest stem, in bytes.
 const STEM_BYTES_MAX: usize = 14;
 /// Whatever so few bytes are, over and over they are easily guessed: one emoji, or four letters.
